@@ -1,0 +1,252 @@
+// EventBus on PostgreSQL, for one machine: an ordered log per topic, one active consumer per group and topic.
+//
+// A group's other members stand by and take over when the active one's connection ends: on one machine a second active
+// consumer would only cost order. LISTEN/NOTIFY wakes readers; the poll is a safety net.
+import pg from "pg";
+import { backoffMs, forever, pause } from "../backoff.ts";
+import type { Logger } from "../log.ts";
+import { deliver } from "./deliver.ts";
+import {
+  type BusEvent,
+  defaultRetry,
+  type EventBus,
+  type SubscribeOptions,
+  type Subscription,
+  type Topic,
+} from "./event-bus.ts";
+
+export type PostgresBusOptions = { url: string; name: string; log: Logger };
+
+/** Longest a new event can stay unseen when its notification is lost. */
+const POLL_MS = 1_000;
+const STANDBY_MS = 500;
+
+export function createPostgresBus({ url, name, log }: PostgresBusOptions): EventBus {
+  const pool = new pg.Pool({
+    connectionString: url,
+    application_name: `${name} bus`,
+    max: 3,
+    connectionTimeoutMillis: 3_000,
+  });
+  pool.on("error", (cause) => log.warn({ err: cause }, "lost an idle bus connection"));
+  const subscriptions = new Set<Subscription>();
+
+  async function publish(topic: Topic, events: readonly BusEvent[]): Promise<void> {
+    if (events.length === 0) return;
+    const rows = events.map(({ data, ...event }) => ({
+      ...event,
+      data: Buffer.from(data).toString("base64"),
+    }));
+    await pool.query({
+      name: "bus-publish",
+      text: `with published as (
+        insert into event (topic, key, id, source, type, subject, time, traceparent, data)
+        select $1, e.key, e.id, e.source, e.type, e.subject, e.time, e.traceparent, decode(e.data, 'base64')
+        from json_to_recordset($2::json) with ordinality
+          as e(key text, id uuid, source text, type text, subject text, time timestamptz, traceparent text, data text, n bigint)
+        order by e.n)
+      select pg_notify('bus', $1)`,
+      values: [topic, JSON.stringify(rows)],
+    });
+  }
+
+  function subscribe(options: SubscribeOptions): Subscription {
+    const stop = new AbortController();
+    const scope = { ...options, url, name, log: log.child({ topic: options.topic, group: options.group }) };
+    const running = forever(
+      stop.signal,
+      { baseMs: 200, maxMs: 5_000 },
+      () => consume(scope, publish, stop.signal),
+      (cause, delayMs) =>
+        scope.log.warn({ err: cause, delayMs }, "bus consumer lost its connection, trying again"),
+    );
+    const subscription: Subscription = {
+      async close() {
+        stop.abort();
+        await running;
+        subscriptions.delete(subscription);
+      },
+    };
+    subscriptions.add(subscription);
+    return subscription;
+  }
+
+  return {
+    publish,
+    subscribe,
+
+    async lag(topic, group) {
+      const { rows } = await pool.query(
+        `select count(*)::int as lag from event
+         left join consumer_offset o on o.topic = event.topic and o.consumer = $2
+         where event.topic = $1 and (o.topic is null or (event.xid, event.position) > (o.xid, o.position))`,
+        [topic, group],
+      );
+      return rows[0].lag;
+    },
+
+    async replay(topic) {
+      const group = "replay";
+      const dead: Topic = `${topic}.dlq`;
+      const client = await pool.connect();
+      try {
+        // One transaction: the events are back on their topic and noted as replayed, or neither.
+        await client.query("begin");
+        const from = await lockedOffset(client, dead, group);
+        const { rows } = await client.query(
+          `with back as (
+             insert into event (topic, key, id, source, type, subject, time, traceparent, data)
+             select $1, key, id, source, type, subject, time, traceparent, data from event
+             where topic = $2 and (xid, position) > ($3::xid8, $4::bigint)
+               and xid < pg_snapshot_xmin(pg_current_snapshot())
+             order by xid, position
+             returning 1),
+           upto as (
+             select xid, position from event
+             where topic = $2 and xid < pg_snapshot_xmin(pg_current_snapshot())
+             order by xid desc, position desc limit 1),
+           noted as (
+             update consumer_offset o set xid = upto.xid, position = upto.position, updated_at = now()
+             from upto where o.topic = $2 and o.consumer = $5)
+           select count(*)::int as count, pg_notify('bus', $1) from back group by ()`,
+          [topic, dead, from.xid, from.position, group],
+        );
+        await client.query("commit");
+        return rows[0]?.count ?? 0;
+      } catch (cause) {
+        await client.query("rollback").catch(() => {});
+        throw cause;
+      } finally {
+        client.release();
+      }
+    },
+
+    async close() {
+      await Promise.all([...subscriptions].map((subscription) => subscription.close()));
+      await pool.end();
+    },
+  };
+}
+
+type Scope = SubscribeOptions & { url: string; name: string; log: Logger };
+type Offset = { xid: string; position: string };
+
+/** Holds one connection: its advisory lock is the right to consume, its end (also by kill -9) gives the right away. */
+async function consume(scope: Scope, publish: EventBus["publish"], signal: AbortSignal): Promise<void> {
+  const {
+    topic,
+    group,
+    handler,
+    batchSize = 500,
+    retry = defaultRetry,
+    isTransient = () => false,
+    log,
+  } = scope;
+  const client = new pg.Client({
+    connectionString: scope.url,
+    application_name: `${scope.name} ${group}`,
+    connectionTimeoutMillis: 3_000,
+    keepAlive: true,
+  });
+  const lost = new AbortController();
+  client.on("error", (cause) => lost.abort(cause));
+  client.on("end", () => lost.abort(new Error("the bus connection ended")));
+  let wake = () => {};
+  client.on("notification", (message) => {
+    if (message.payload === topic) wake();
+  });
+  await client.connect();
+  try {
+    await client.query("listen bus");
+    while (!(await tryLock(client, topic, group))) {
+      await pause(STANDBY_MS, signal);
+      if (signal.aborted) return;
+    }
+    const offset = await lockedOffset(client, topic, group);
+    const stopping = AbortSignal.any([signal, lost.signal]);
+    const deliverDeps = {
+      handler,
+      retry,
+      isTransient,
+      log,
+      signal: stopping,
+      deadLetter: (event: BusEvent) => deadLetter(publish, topic, event, log, stopping),
+    };
+    while (!signal.aborted) {
+      lost.signal.throwIfAborted();
+      const woken = new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      const { events, last } = await read(client, topic, offset, batchSize);
+      if (events.length === 0) {
+        const until = new AbortController();
+        await Promise.race([woken, pause(POLL_MS, AbortSignal.any([stopping, until.signal]))]);
+        until.abort();
+        continue;
+      }
+      if (!(await deliver(events, deliverDeps))) continue;
+      Object.assign(offset, last);
+      await client.query({
+        name: "bus-note",
+        text: `update consumer_offset set xid = $3, position = $4, updated_at = now() where topic = $1 and consumer = $2`,
+        values: [topic, group, offset.xid, offset.position],
+      });
+    }
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+async function tryLock(client: pg.Client, topic: Topic, group: string): Promise<boolean> {
+  const { rows } = await client.query("select pg_try_advisory_lock(hashtextextended($1, 0)) as locked", [
+    `bus ${topic} ${group}`,
+  ]);
+  return rows[0].locked;
+}
+
+async function lockedOffset(client: pg.ClientBase, topic: Topic, group: string): Promise<Offset> {
+  await client.query("insert into consumer_offset (topic, consumer) values ($1, $2) on conflict do nothing", [
+    topic,
+    group,
+  ]);
+  const { rows } = await client.query(
+    "select xid::text, position::text from consumer_offset where topic = $1 and consumer = $2 for update",
+    [topic, group],
+  );
+  return rows[0];
+}
+
+async function read(client: pg.Client, topic: Topic, offset: Offset, batchSize: number) {
+  const { rows } = await client.query({
+    name: "bus-read",
+    text: `select key, id, source, type, subject, time, traceparent, data, xid::text, position::text from event
+           where topic = $1 and (xid, position) > ($2::xid8, $3::bigint) and xid < pg_snapshot_xmin(pg_current_snapshot())
+           order by xid, position limit $4`,
+    values: [topic, offset.xid, offset.position, batchSize],
+  });
+  const events: BusEvent[] = rows.map(({ xid, position, time, ...event }) => ({
+    ...event,
+    time: time.toISOString(),
+  }));
+  const end = rows.at(-1);
+  return { events, last: end && { xid: end.xid, position: end.position } };
+}
+
+/** A dead letter that cannot be written is not lost: the event stays unhandled until it can. */
+async function deadLetter(
+  publish: EventBus["publish"],
+  topic: Topic,
+  event: BusEvent,
+  log: Logger,
+  signal: AbortSignal,
+) {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await publish(topic.endsWith(".dlq") ? topic : (`${topic}.dlq` as Topic), [event]);
+    } catch (cause) {
+      if (signal.aborted) throw cause;
+      log.warn({ err: cause, eventId: event.id }, "the dead-letter topic cannot be written, trying again");
+      await pause(backoffMs(attempt, { baseMs: 200, maxMs: 5_000 }), signal);
+    }
+  }
+}

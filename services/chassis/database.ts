@@ -1,0 +1,96 @@
+// PostgreSQL: one bounded pool per process, transactions, and a health probe that notices when it goes and comes back.
+import pg from "pg";
+import { forever, pause } from "./backoff.ts";
+import type { HealthSetter } from "./health.ts";
+import type { Logger } from "./log.ts";
+
+/** What runs SQL: the pool, or the client of a transaction. */
+export type Sql = Pick<pg.ClientBase, "query">;
+
+export type Database = {
+  pool: pg.Pool;
+  query: pg.Pool["query"];
+  /** Runs `work` in one transaction: COMMIT when it resolves, ROLLBACK when it throws. */
+  transaction: <T>(work: (sql: Sql) => Promise<T>) => Promise<T>;
+  close: () => Promise<void>;
+};
+
+export type DatabaseOptions = {
+  url: string;
+  /** Shown in pg_stat_activity. */
+  name: string;
+  log: Logger;
+  /** Connections at most. Default 8. */
+  poolSize?: number;
+};
+
+export function openDatabase({ url, name, log, poolSize = 8 }: DatabaseOptions): Database {
+  const pool = new pg.Pool({
+    connectionString: url,
+    application_name: name,
+    max: poolSize,
+    connectionTimeoutMillis: 3_000,
+    idleTimeoutMillis: 30_000,
+    statement_timeout: 30_000,
+    idle_in_transaction_session_timeout: 60_000,
+    keepAlive: true,
+  });
+  // Without a listener the loss of an idle connection would end the process.
+  pool.on("error", (cause) => log.warn({ err: cause }, "lost an idle database connection"));
+
+  return {
+    pool,
+    query: pool.query.bind(pool) as pg.Pool["query"],
+    async transaction(work) {
+      const client = await pool.connect();
+      let broken: Error | undefined;
+      try {
+        await client.query("begin");
+        const result = await work(client);
+        await client.query("commit");
+        return result;
+      } catch (cause) {
+        await client.query("rollback").catch((lost: Error) => {
+          // A client that cannot roll back must not return to the pool.
+          broken = lost;
+        });
+        throw cause;
+      } finally {
+        client.release(broken);
+      }
+    },
+    close: () => pool.end(),
+  };
+}
+
+/** Asks the database every second whether it answers, until the signal aborts; logs the changes only. */
+export async function probeDatabase(
+  sql: Sql,
+  health: HealthSetter,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  let working: boolean | undefined;
+  const tell = (now: boolean, cause?: unknown) => {
+    if (now !== working) {
+      if (now) log.info("database reached");
+      else
+        log.warn(
+          { err: cause },
+          "database cannot be reached, trying again every second (check LAMPID_DATABASE_URL)",
+        );
+    }
+    working = now;
+    health(now, now ? "" : "database unreachable");
+  };
+  await forever(
+    signal,
+    { baseMs: 250, maxMs: 1_000 },
+    async () => {
+      await sql.query("select 1");
+      tell(true);
+      await pause(1_000, signal);
+    },
+    (cause) => tell(false, cause),
+  );
+}

@@ -1,0 +1,25 @@
+// JSON logs on stdout. Lines carry ids, never a NIK, a name or a body (CONVENTIONS rule 11).
+import { type Logger, pino } from "pino";
+
+export type { Logger };
+
+/** @param level a pino level: fatal, error, warn, info, debug, trace or silent. */
+export function createLogger(name: string, level = "info"): Logger {
+  return pino({
+    name,
+    level,
+    base: { pid: process.pid },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label) => ({ level: label }) },
+    serializers: { err: describeError },
+  });
+}
+
+/** What a log may say of an error: no `detail` of PostgreSQL, which quotes the values of the row. */
+function describeError(cause: unknown): Record<string, unknown> {
+  if (!(cause instanceof Error)) return { message: String(cause) };
+  const { name, message, stack } = cause;
+  const code = "code" in cause ? cause.code : undefined;
+  const inner = cause.cause === undefined ? undefined : describeError(cause.cause);
+  return { name, message, code, stack, cause: inner };
+}

@@ -1,0 +1,138 @@
+// The relay: publishes outbox rows in commit order, at least once, from whichever process of a service holds the lock.
+import pg from "pg";
+import { forever, pause } from "./backoff.ts";
+import type { BusEvent, EventBus, Topic } from "./bus/event-bus.ts";
+import type { Sql } from "./database.ts";
+import type { Logger } from "./log.ts";
+
+/** An event as a service writes it, in the transaction of the state it tells of. */
+export type OutboxEvent = Omit<BusEvent, "source"> & { topic: Topic };
+
+export async function appendToOutbox(sql: Sql, events: readonly OutboxEvent[]): Promise<void> {
+  for (const event of events) {
+    await sql.query({
+      name: "outbox-append",
+      text: `insert into outbox (id, aggregatetype, aggregateid, type, payload, subject, traceparent, created_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)`,
+      values: [
+        event.id,
+        event.topic,
+        event.key,
+        event.type,
+        event.data,
+        event.subject,
+        event.traceparent,
+        event.time,
+      ],
+    });
+  }
+}
+
+export type RelayDeps = {
+  url: string;
+  /** Name of the service; becomes the CloudEvents source. */
+  service: string;
+  bus: Pick<EventBus, "publish">;
+  log: Logger;
+  signal: AbortSignal;
+  /** Rows a round. Default 500. */
+  batchSize?: number;
+};
+
+/** Longest an event waits for the relay's next look; a commit does not notify, for that would cost every writer. */
+const POLL_MS = 20;
+const IDLE_POLL_MS = 100;
+const STANDBY_MS = 500;
+const LOCK = 7_021_946;
+
+export async function runRelay(deps: RelayDeps): Promise<void> {
+  await forever(
+    deps.signal,
+    { baseMs: 200, maxMs: 5_000 },
+    () => relay(deps),
+    (cause, delayMs) => deps.log.warn({ err: cause, delayMs }, "outbox relay stopped, trying again"),
+  );
+}
+
+type OutboxRow = {
+  id: string;
+  aggregatetype: Topic;
+  aggregateid: string;
+  type: string;
+  payload: Uint8Array;
+  subject: string;
+  traceparent: string;
+  created_at: Date;
+  xid: string;
+  position: string;
+};
+
+async function relay({ url, service, bus, log, signal, batchSize = 500 }: RelayDeps): Promise<void> {
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: `${service} relay`,
+    connectionTimeoutMillis: 3_000,
+  });
+  const lost = new AbortController();
+  client.on("error", (cause) => lost.abort(cause));
+  client.on("end", () => lost.abort(new Error("the relay's connection ended")));
+  await client.connect();
+  try {
+    for (;;) {
+      const { rows } = await client.query("select pg_try_advisory_lock($1) as locked", [LOCK]);
+      if (rows[0].locked) break;
+      await pause(STANDBY_MS, signal);
+      if (signal.aborted) return;
+    }
+    log.info("outbox relay is active");
+    const { rows: cursors } = await client.query("select xid::text, position::text from outbox_cursor");
+    let cursor = cursors[0] as { xid: string; position: string };
+    for (let quiet = 0; !signal.aborted; ) {
+      lost.signal.throwIfAborted();
+      const { rows } = await client.query<OutboxRow>({
+        name: "relay-read",
+        text: `select id, aggregatetype, aggregateid, type, payload, subject, traceparent, created_at,
+                      xid::text, position::text
+               from outbox
+               where (xid, position) > ($1::xid8, $2::bigint) and xid < pg_snapshot_xmin(pg_current_snapshot())
+               order by xid, position limit $3`,
+        values: [cursor.xid, cursor.position, batchSize],
+      });
+      if (rows.length > 0) {
+        for (const [topic, events] of byTopic(rows, service)) await bus.publish(topic, events);
+        const { xid, position } = rows.at(-1)!;
+        cursor = { xid, position };
+        // After the publication: a kill in between publishes twice, and consumers count once.
+        await client.query({
+          name: "relay-note",
+          text: "update outbox_cursor set xid = $1, position = $2",
+          values: [xid, position],
+        });
+      }
+      quiet = rows.length > 0 ? 0 : quiet + 1;
+      if (rows.length < batchSize) await pause(quiet < 50 ? POLL_MS : IDLE_POLL_MS, signal);
+    }
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+/** Groups consecutive rows by topic; the order within a topic is kept, and order across topics is not promised. */
+function byTopic(rows: readonly OutboxRow[], service: string): Map<Topic, BusEvent[]> {
+  const groups = new Map<Topic, BusEvent[]>();
+  for (const row of rows) {
+    const group = groups.get(row.aggregatetype) ?? [];
+    groups.set(row.aggregatetype, group);
+    group.push({
+      id: row.id,
+      source: `/lampid/${service}`,
+      type: row.type,
+      subject: row.subject,
+      key: row.aggregateid,
+      time: row.created_at.toISOString(),
+      traceparent: row.traceparent,
+      data: row.payload,
+    });
+  }
+  return groups;
+}

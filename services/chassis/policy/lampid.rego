@@ -1,0 +1,138 @@
+# The one policy of the mesh: who may call which method, and where. Deny by default.
+#
+# input:  {"method": "lampid.penduduk.v1.PendudukService/RegisterPenduduk", "role": "operator",
+#          "wilayah": "32.01.01.1006", "scopes": ["..."], "resource": {"wilayah": "32.01.01.1006"}}
+# result: {"admit":  the method may be called at all by this caller,
+#          "scoped": the handler must ask again with the wilayah of the resource,
+#          "allow":  the call is allowed as described}
+package lampid.authz
+
+officers := {"operator", "supervisor", "admin_kota", "admin_pusat"}
+
+# Every method of the mesh. A method that is not here is denied, and a test compares this table with the contracts.
+#   roles   roles that may call it ("*": any valid token)
+#   scoped  bound to the caller's wilayah
+#   scope   OAuth 2.0 scope that the role mitra needs besides
+methods := {
+	"lampid.auth.v1.AuthService/GetMe": {"roles": {"*"}, "scoped": false},
+	"lampid.penduduk.v1.PendudukService/RegisterPenduduk": {"roles": officers, "scoped": true},
+	"lampid.penduduk.v1.PendudukService/IssueNik": {"roles": officers, "scoped": true},
+	"lampid.penduduk.v1.PendudukService/GetPenduduk": {"roles": officers, "scoped": true},
+	"lampid.penduduk.v1.PendudukService/LookupPenduduk": {"roles": officers, "scoped": true},
+	"lampid.penduduk.v1.PendudukService/SearchPenduduk": {"roles": officers, "scoped": true},
+	"lampid.penduduk.v1.PendudukService/UpdateBiodata": {"roles": officers, "scoped": true},
+	"lampid.penduduk.v1.PendudukService/CreateKartuKeluarga": {"roles": officers, "scoped": true},
+	"lampid.penduduk.v1.PendudukService/GetKartuKeluarga": {"roles": officers, "scoped": true},
+	"lampid.penduduk.v1.PendudukService/VerifyKtp": {
+		"roles": officers | {"mitra"},
+		"scoped": false, "scope": "penduduk.verify",
+	},
+	"lampid.penduduk.v1.PendudukService/ExportPenduduk": {
+		"roles": {"admin_kota", "admin_pusat", "mitra"},
+		"scoped": true, "scope": "penduduk.export",
+	},
+	"lampid.statistik.v1.StatistikService/GetStats": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.statistik.v1.StatistikService/GetKecamatanStats": {"roles": {"admin_kota", "admin_pusat"}, "scoped": true},
+	"lampid.statistik.v1.StatistikService/WatchStats": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.notifikasi.v1.NotifikasiService/ListPesan": {
+		"roles": {"supervisor", "admin_kota", "admin_pusat"},
+		"scoped": true,
+	},
+	"lampid.notifikasi.v1.NotifikasiService/ResendPesan": {"roles": {"admin_kota", "admin_pusat"}, "scoped": true},
+}
+
+# Methods that need no token: how else would one get one, or know that a process lives.
+public := {
+	"lampid.auth.v1.AuthService/Login",
+	"grpc.health.v1.Health/Check",
+	"grpc.health.v1.Health/List",
+	"grpc.health.v1.Health/Watch",
+	"grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+	"grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+}
+
+decision := {"admit": admit, "scoped": scoped, "allow": allow, "public": is_public}
+
+default admit := false
+
+default scoped := true
+
+default allow := false
+
+default is_public := false
+
+is_public if input.method in public
+
+admit if is_public
+
+admit if {
+	rule := methods[input.method]
+	known_role
+	role_allowed(rule)
+	scope_allowed(rule)
+	place_allowed(rule)
+}
+
+scoped := false if is_public
+
+scoped := methods[input.method].scoped
+
+allow if {
+	admit
+	not scoped
+}
+
+allow if {
+	admit
+	scoped
+	contains_wilayah(input.wilayah, input.resource.wilayah)
+}
+
+# A token without a role is good for nothing, also where any role will do.
+known_role if input.role in {"operator", "supervisor", "admin_kota", "admin_pusat", "auditor", "mitra", "service"}
+
+role_allowed(rule) if "*" in rule.roles
+
+role_allowed(rule) if input.role in rule.roles
+
+# People's tokens carry no such scope; a machine client must have been given it.
+scope_allowed(rule) if input.role != "mitra"
+
+scope_allowed(rule) if not rule.scope
+
+scope_allowed(rule) if rule.scope in input.scopes
+
+place_allowed(rule) if not rule.scoped
+
+place_allowed(rule) if {
+	rule.scoped
+	valid_wilayah(input.wilayah)
+}
+
+# "ID" is the nation. An empty or malformed code is nowhere: never a prefix of everything.
+valid_wilayah("ID")
+
+valid_wilayah(code) if regex.match(`^[0-9]{2}(\.[0-9]{2}(\.[0-9]{2}(\.[0-9]{4})?)?)?$`, code)
+
+contains_wilayah("ID", resource) if valid_wilayah(resource)
+
+contains_wilayah(own, resource) if {
+	valid_wilayah(own)
+	own == resource
+}
+
+# The dot keeps "32.01" from containing "32.010".
+contains_wilayah(own, resource) if {
+	valid_wilayah(own)
+	valid_wilayah(resource)
+	startswith(resource, concat("", [own, "."]))
+}
+
+# An officer of a kelurahan may act where only their own kecamatan is known.
+contains_wilayah(own, resource) if {
+	valid_wilayah(own)
+	valid_wilayah(resource)
+	count(own) == 13
+	count(resource) == 8
+	startswith(own, concat("", [resource, "."]))
+}

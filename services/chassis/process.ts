@@ -1,0 +1,251 @@
+// A process of the mesh: configuration, telemetry, health, the gRPC server, and an orderly end. Every main.ts is a call of it.
+import type { Server } from "node:http";
+import type { DescService } from "@bufbuild/protobuf";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { Health } from "#gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "#gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ServerReflectionAlpha } from "#gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { createAdminServer } from "./admin.ts";
+import type { EventBus } from "./bus/event-bus.ts";
+import { createPostgresBus } from "./bus/postgres-bus.ts";
+import { CONFIG_EXIT_CODE, ConfigError, type ConfigReader, configReader } from "./config.ts";
+import { type Database, openDatabase, probeDatabase } from "./database.ts";
+import { createHealth, type HealthState } from "./health.ts";
+import { serverInterceptors } from "./interceptors.ts";
+import { createLogger, type Logger } from "./log.ts";
+import { runRelay } from "./outbox.ts";
+import { loadMeshPolicy, type Policy } from "./policy/policy.ts";
+import { reflectionService } from "./reflection.ts";
+import { startTelemetry, type Telemetry } from "./telemetry.ts";
+import { type TokenVerifier, tokenVerifier } from "./token.ts";
+import { createWireServer } from "./wire/wire.ts";
+
+/** What a service's composition function is given. */
+export type ProcessContext = {
+  name: string;
+  config: ConfigReader;
+  log: Logger;
+  health: HealthState;
+  telemetry: Telemetry;
+  policy: Policy;
+  verifyToken: TokenVerifier;
+  /** Aborts when the process is told to end. */
+  signal: AbortSignal;
+  /** Offers an RPC service on the gRPC port. */
+  serve: <Desc extends DescService>(service: Desc, implementation: Partial<ServiceImpl<Desc>>) => void;
+  /** The service's own database (LAMPID_DATABASE_URL), watched by health. */
+  database: () => Database;
+  /** The event bus of the profile. */
+  bus: () => EventBus;
+  /** Publishes this service's outbox on the bus. */
+  relayOutbox: () => void;
+  /** Runs beside the server until the signal aborts; awaited at the end. An exception ends the process. */
+  background: (work: Promise<void>) => void;
+  /** Called in reverse order at the end, after the server has drained. */
+  onClose: (close: () => unknown) => void;
+};
+
+export type ProcessOptions = {
+  name: string;
+  /** `process.env`: main.ts is its only reader. */
+  env: Readonly<Record<string, string | undefined>>;
+  compose: (context: ProcessContext) => void | Promise<void>;
+  /** Replaces the gRPC server, e.g. by the gateway's listener. Called after compose. */
+  listen?: (
+    context: ProcessContext,
+    address: { host: string; port: number },
+  ) => Promise<{ close: (graceMs: number) => Promise<void> }>;
+};
+
+/** Longest an orderly end may take; the supervisor's own limit is a little longer. */
+const SHUTDOWN_GRACE_MS = 6_000;
+
+/** Starts the process; returns when it listens. Ends by SIGTERM, SIGINT, or the end of the supervisor. */
+export async function runProcess({ name, env, compose, listen }: ProcessOptions): Promise<void> {
+  const config = configReader(env);
+  let log: Logger;
+  try {
+    log = createLogger(
+      name,
+      config.oneOf(
+        "LAMPID_LOG_LEVEL",
+        ["fatal", "error", "warn", "info", "debug", "trace", "silent"],
+        "info",
+      ),
+    );
+    await start({ name, env, compose, ...(listen ? { listen } : {}) }, config, log);
+  } catch (cause) {
+    if (cause instanceof ConfigError) {
+      console.error(`${name}: ${cause.message}`);
+      process.exit(CONFIG_EXIT_CODE);
+    }
+    if (isAddressInUse(cause)) {
+      console.error(`${name}: port ${cause.port} is in use; stop its owner or set LAMPID_PORT_OFFSET`);
+      process.exit(CONFIG_EXIT_CODE);
+    }
+    throw cause;
+  }
+}
+
+async function start(
+  { name, compose, listen, env }: ProcessOptions,
+  config: ConfigReader,
+  log: Logger,
+): Promise<void> {
+  const address = {
+    host: config.string("LAMPID_HOST", "127.0.0.1"),
+    port: config.integer("LAMPID_PORT", { min: 0, max: 65_535 }),
+  };
+  const adminPort = config.integer("LAMPID_ADMIN_PORT", { min: 0, max: 65_535 });
+  const profile = config.oneOf("LAMPID_PROFILE", ["embedded", "cluster"], "embedded");
+  const issuer = config.url("LAMPID_ISSUER_URL", ["http:", "https:"], "http://127.0.0.1:8081");
+  const jwksUrl = config.optional("LAMPID_JWKS_URL");
+  const telemetry = startTelemetry({
+    name,
+    otlpEndpoint: config.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
+    sampleRatio: Number(config.string("OTEL_TRACES_SAMPLER_ARG", "1")),
+  });
+  const health = createHealth();
+  const policy = await loadMeshPolicy();
+  const verifyToken = tokenVerifier({
+    issuer,
+    audience: config.string("LAMPID_TOKEN_AUDIENCE", "lampid"),
+    ...(jwksUrl ? { jwksUrl } : {}),
+  });
+  const stop = new AbortController();
+  const closers: (() => unknown)[] = [];
+  const background: Promise<void>[] = [];
+  const services: { service: DescService; implementation: Partial<ServiceImpl<DescService>> }[] = [];
+  let database: Database | undefined;
+  let bus: EventBus | undefined;
+
+  const context: ProcessContext = {
+    name,
+    config,
+    log,
+    health,
+    telemetry,
+    policy,
+    verifyToken,
+    signal: stop.signal,
+    serve(service, implementation) {
+      services.push({ service, implementation: implementation as Partial<ServiceImpl<DescService>> });
+      health.addService(service.typeName);
+    },
+    database() {
+      if (database) return database;
+      const opened = openDatabase({
+        url: config.url("LAMPID_DATABASE_URL", ["postgres:", "postgresql:"]),
+        name,
+        log,
+        poolSize: config.integer("LAMPID_DATABASE_POOL", { min: 1, max: 100, fallback: 8 }),
+      });
+      database = opened;
+      context.background(probeDatabase(opened, health.part("database"), log, stop.signal));
+      closers.push(opened.close);
+      return opened;
+    },
+    bus() {
+      if (bus) return bus;
+      bus = openBus(profile, config, name, log);
+      closers.push(bus.close);
+      return bus;
+    },
+    relayOutbox() {
+      const url = config.url("LAMPID_DATABASE_URL", ["postgres:", "postgresql:"]);
+      context.background(runRelay({ url, service: name, bus: context.bus(), log, signal: stop.signal }));
+    },
+    background(work) {
+      background.push(work);
+      work.catch((cause) => {
+        log.fatal({ err: cause }, "background work failed");
+        void shutdown("background failure", 1);
+      });
+    },
+    onClose: (close) => closers.push(close),
+  };
+
+  const admin = createAdminServer(health, telemetry);
+  let server: { close: (graceMs: number) => Promise<void> } | undefined;
+  let ending = false;
+
+  async function shutdown(why: string, exitCode = 0): Promise<void> {
+    if (ending) return;
+    ending = true;
+    log.info({ why }, "stopping");
+    // Whatever hangs, the process ends: what was not acknowledged is delivered again.
+    setTimeout(() => process.exit(exitCode || 1), SHUTDOWN_GRACE_MS).unref();
+    health.stop();
+    stop.abort();
+    await server
+      ?.close(SHUTDOWN_GRACE_MS - 2_000)
+      .catch((cause) => log.warn({ err: cause }, "server did not drain"));
+    await Promise.allSettled(background);
+    for (const close of closers.reverse()) {
+      await Promise.resolve(close()).catch((cause) => log.warn({ err: cause }, "could not close"));
+    }
+    await telemetry.shutdown();
+    admin.close();
+    log.info("stopped");
+    process.exit(exitCode);
+  }
+
+  await compose(context);
+  await listenOn(admin, address.host, adminPort);
+  server = listen ? await listen(context, address) : await serveGrpc();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void shutdown(signal));
+  // A supervisor that was killed cannot say goodbye; its end of the channel closes all the same.
+  if (env["LAMPID_SUPERVISED"] === "1") process.on("disconnect", () => void shutdown("supervisor gone"));
+  log.info({ ...address, adminPort, profile }, "listening");
+
+  async function serveGrpc() {
+    const grpc = createWireServer({
+      wire: config.oneOf("LAMPID_WIRE", ["grpc-js", "connect-node"], "grpc-js"),
+      interceptors: serverInterceptors({ log, telemetry, policy, verifyToken, maxCallMs: 60_000 }),
+    });
+    for (const { service, implementation } of services) grpc.service(service, implementation);
+    for (const { service, implementation } of standardServices(
+      health,
+      services.map((each) => each.service),
+    )) {
+      grpc.service(service, implementation);
+    }
+    await grpc.listen(address);
+    return grpc;
+  }
+}
+
+/** Health and reflection: what grpcurl and a balancer find on every port. */
+export function standardServices(health: HealthState, services: readonly DescService[]) {
+  const reflection = reflectionService([...services, Health, ServerReflection, ServerReflectionAlpha]);
+  const offer = <Desc extends DescService>(service: Desc, implementation: ServiceImpl<Desc>) => ({
+    service: service as DescService,
+    implementation: implementation as unknown as ServiceImpl<DescService>,
+  });
+  return [
+    offer(Health, health.service),
+    offer(ServerReflection, reflection),
+    offer(ServerReflectionAlpha, reflection as unknown as ServiceImpl<typeof ServerReflectionAlpha>),
+  ];
+}
+
+function openBus(profile: "embedded" | "cluster", config: ConfigReader, name: string, log: Logger): EventBus {
+  if (profile === "cluster" && config.optional("LAMPID_KAFKA_BROKERS")) {
+    throw new ConfigError(
+      "LAMPID_KAFKA_BROKERS",
+      "to be unset: the Kafka adapter is not part of this release",
+    );
+  }
+  return createPostgresBus({ url: config.url("LAMPID_BUS_URL", ["postgres:", "postgresql:"]), name, log });
+}
+
+async function listenOn(server: Server, host: string, port: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, () => resolve());
+  });
+}
+
+function isAddressInUse(cause: unknown): cause is NodeJS.ErrnoException & { port: number } {
+  return cause instanceof Error && "code" in cause && cause.code === "EADDRINUSE";
+}

@@ -1,0 +1,63 @@
+// OpenTelemetry for a process: Prometheus text always, OTLP traces and metrics when an endpoint is set.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { type Meter, metrics, type Tracer, trace } from "@opentelemetry/api";
+import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-proto";
+import { PrometheusExporter } from "@opentelemetry/exporter-prometheus";
+import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
+import { resourceFromAttributes } from "@opentelemetry/resources";
+import { MeterProvider, type MetricReader, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
+import {
+  BatchSpanProcessor,
+  NodeTracerProvider,
+  ParentBasedSampler,
+  TraceIdRatioBasedSampler,
+} from "@opentelemetry/sdk-trace-node";
+
+export type Telemetry = {
+  meter: Meter;
+  tracer: Tracer;
+  /** False when no endpoint is set: then a call need not make spans. */
+  tracing: boolean;
+  /** Answers a GET of /metrics in the Prometheus text format. */
+  serveMetrics: (request: IncomingMessage, response: ServerResponse) => void;
+  /** Sends what is buffered; bounded by the exporters' own time-outs. */
+  shutdown: () => Promise<void>;
+};
+
+export type TelemetryOptions = {
+  name: string;
+  /** OTLP/HTTP base, e.g. "http://127.0.0.1:4318" (OTEL_EXPORTER_OTLP_ENDPOINT). */
+  otlpEndpoint?: string | undefined;
+  /** Share of new traces that is recorded, 0 to 1 (OTEL_TRACES_SAMPLER_ARG). */
+  sampleRatio?: number;
+};
+
+export function startTelemetry({ name, otlpEndpoint, sampleRatio = 1 }: TelemetryOptions): Telemetry {
+  const resource = resourceFromAttributes({ "service.name": name, "service.namespace": "lampid" });
+  const prometheus = new PrometheusExporter({ preventServerStart: true });
+  const readers: MetricReader[] = [prometheus];
+  if (otlpEndpoint) {
+    const exporter = new OTLPMetricExporter({ url: `${otlpEndpoint}/v1/metrics` });
+    readers.push(new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 15_000 }));
+  }
+  const meterProvider = new MeterProvider({ resource, readers });
+  const tracerProvider = otlpEndpoint
+    ? new NodeTracerProvider({
+        resource,
+        sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(sampleRatio) }),
+        spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter({ url: `${otlpEndpoint}/v1/traces` }))],
+      })
+    : undefined;
+  tracerProvider?.register();
+  metrics.setGlobalMeterProvider(meterProvider);
+
+  return {
+    meter: meterProvider.getMeter("lampid"),
+    tracer: tracerProvider?.getTracer("lampid") ?? trace.getTracer("lampid"),
+    tracing: tracerProvider !== undefined,
+    serveMetrics: (request, response) => prometheus.getMetricsRequestHandler(request, response),
+    shutdown: async () => {
+      await Promise.allSettled([meterProvider.shutdown(), tracerProvider?.shutdown()]);
+    },
+  };
+}

@@ -1,0 +1,98 @@
+// Verifies access tokens (JWT, RFC 9068) against the issuer's keys, once per token.
+import { createHash } from "node:crypto";
+import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
+import type { Caller } from "./caller.ts";
+import { refuse } from "./refusal.ts";
+
+/** Turns an Authorization header into a caller; throws UNAUTHENTICATED, or UNAVAILABLE when the keys cannot be had. */
+export type TokenVerifier = (authorization: string | null) => Caller | Promise<Caller>;
+
+export type TokenVerifierOptions = {
+  /** Expected "iss". */
+  issuer: string;
+  /** Expected "aud". */
+  audience: string;
+  /** Where the issuer publishes its keys. Default: `<issuer>/jwks`. */
+  jwksUrl?: string;
+  /** Instead of {@link jwksUrl}, for tests. */
+  keys?: JWTVerifyGetKey;
+  /** Tokens remembered. Default 10,000. */
+  cacheSize?: number;
+  now?: () => number;
+};
+
+/** Asymmetric only: an HS256 token "signed" with the public key, or alg none, must never pass (RFC 8725). */
+const ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"];
+
+export function tokenVerifier(options: TokenVerifierOptions): TokenVerifier {
+  const { issuer, audience, cacheSize = 10_000, now = Date.now } = options;
+  const jwksUrl = new URL(options.jwksUrl ?? `${issuer.replace(/\/$/, "")}/jwks`);
+  const keys =
+    options.keys ?? createRemoteJWKSet(jwksUrl, { timeoutDuration: 3_000, cooldownDuration: 5_000 });
+  const cache = new Map<string, { caller: Caller; expiresAtMs: number }>();
+
+  async function verify(token: string, cacheKey: string): Promise<Caller> {
+    const payload = await checked(token);
+    const caller = callerFromClaims(payload);
+    // Oldest first out: a flood of new tokens costs verifications, never memory.
+    if (cache.size >= cacheSize) cache.delete(cache.keys().next().value!);
+    cache.set(cacheKey, { caller, expiresAtMs: payload.exp! * 1000 });
+    return caller;
+  }
+
+  async function checked(token: string): Promise<JWTPayload> {
+    try {
+      const { payload } = await jwtVerify(token, keys, {
+        issuer,
+        audience,
+        algorithms: ALGORITHMS,
+        requiredClaims: ["exp", "sub"],
+        currentDate: new Date(now()),
+      });
+      return payload;
+    } catch (cause) {
+      if (isAboutTheToken(cause)) throw unauthenticated("the access token is not valid or has expired");
+      throw refuse("unavailable", "ISSUER_UNAVAILABLE", "the identity provider cannot be reached", {
+        retryAfterSeconds: 2,
+      });
+    }
+  }
+
+  return (authorization) => {
+    const match = authorization === null ? null : /^Bearer +([A-Za-z0-9._~+/=-]+)$/i.exec(authorization);
+    if (!match) throw unauthenticated("send an access token as 'Authorization: Bearer <token>'");
+    const token = match[1]!;
+    const cacheKey = createHash("sha256").update(token).digest("base64");
+    const known = cache.get(cacheKey);
+    if (known) {
+      if (known.expiresAtMs > now()) return known.caller;
+      cache.delete(cacheKey);
+    }
+    return verify(token, cacheKey);
+  };
+}
+
+function callerFromClaims(payload: JWTPayload): Caller {
+  const text = (claim: string): string => (typeof payload[claim] === "string" ? payload[claim] : "");
+  return {
+    subject: payload.sub!,
+    username: text("preferred_username") || text("client_id"),
+    role: text("role"),
+    wilayah: text("wilayah"),
+    scopes: text("scope").split(" ").filter(Boolean),
+  };
+}
+
+/** A token that is wrong, as opposed to keys that could not be fetched. */
+function isAboutTheToken(cause: unknown): boolean {
+  return (
+    cause instanceof errors.JOSEError &&
+    !(cause instanceof errors.JWKSTimeout) &&
+    !(cause instanceof errors.JWKSInvalid) &&
+    cause.code !== "ERR_JOSE_GENERIC"
+  );
+}
+
+function unauthenticated(message: string) {
+  return refuse("unauthenticated", "TOKEN_INVALID", message);
+}
