@@ -94,3 +94,15 @@ export async function probeDatabase(
     (cause) => tell(false, cause),
   );
 }
+
+/** A lost or refused connection, and PostgreSQL's own classes 08 (connection) and 57P (shutdown). */
+export function isDatabaseUnavailable(cause: unknown): boolean {
+  if (!(cause instanceof Error)) return false;
+  const code = "code" in cause ? String(cause.code) : "";
+  return (
+    /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|08...|57P0.|53300)$/.test(code) ||
+    /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/.test(
+      cause.message,
+    )
+  );
+}

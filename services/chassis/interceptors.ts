@@ -10,6 +10,7 @@ import {
 } from "@connectrpc/connect";
 import { context, propagation, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import { anonymous, authorizerKey, callerKey, traceparentKey } from "./caller.ts";
+import { isDatabaseUnavailable } from "./database.ts";
 import type { Logger } from "./log.ts";
 import type { Policy } from "./policy/policy.ts";
 import { type FieldViolation, Refused, refusalToError, refuse } from "./refusal.ts";
@@ -113,7 +114,7 @@ export function refusals(log: Logger): Interceptor {
   const translate = (cause: unknown, req: UnaryRequest | StreamRequest): ConnectError => {
     if (cause instanceof Refused) return refusalToError(cause.refusal);
     if (cause instanceof ConnectError) return cause;
-    if (isUnavailable(cause)) {
+    if (isDatabaseUnavailable(cause)) {
       const method = methodName(req);
       log.warn({ method, err: cause }, "the database cannot be reached");
       return refusalToError({
@@ -221,18 +222,6 @@ function fieldPath(violation: Violation): string {
     })
     .join("")
     .replace(/^\./, "");
-}
-
-/** A lost or refused connection, and PostgreSQL's own classes 08 (connection) and 57P (shutdown). */
-function isUnavailable(cause: unknown): boolean {
-  if (!(cause instanceof Error)) return false;
-  const code = "code" in cause ? String(cause.code) : "";
-  return (
-    /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|08...|57P0.|53300)$/.test(code) ||
-    /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/.test(
-      cause.message,
-    )
-  );
 }
 
 function codeName(cause: unknown): string {

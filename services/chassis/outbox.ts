@@ -1,8 +1,8 @@
 // The relay: publishes outbox rows in commit order, at least once, from whichever process of a service holds the lock.
-import pg from "pg";
 import { forever, pause } from "./backoff.ts";
 import type { BusEvent, EventBus, Topic } from "./bus/event-bus.ts";
 import type { Sql } from "./database.ts";
+import { holdLock } from "./lock.ts";
 import type { Logger } from "./log.ts";
 
 /** An event as a service writes it, in the transaction of the state it tells of. */
@@ -42,7 +42,6 @@ export type RelayDeps = {
 /** Longest an event waits for the relay's next look; a commit does not notify, for that would cost every writer. */
 const POLL_MS = 20;
 const IDLE_POLL_MS = 100;
-const STANDBY_MS = 500;
 const LOCK = 7_021_946;
 
 export async function runRelay(deps: RelayDeps): Promise<void> {
@@ -67,28 +66,12 @@ type OutboxRow = {
   position: string;
 };
 
-async function relay({ url, service, bus, log, signal, batchSize = 500 }: RelayDeps): Promise<void> {
-  const client = new pg.Client({
-    connectionString: url,
-    application_name: `${service} relay`,
-    connectionTimeoutMillis: 3_000,
-  });
-  const lost = new AbortController();
-  client.on("error", (cause) => lost.abort(cause));
-  client.on("end", () => lost.abort(new Error("the relay's connection ended")));
-  await client.connect();
-  try {
-    for (;;) {
-      const { rows } = await client.query("select pg_try_advisory_lock($1) as locked", [LOCK]);
-      if (rows[0].locked) break;
-      await pause(STANDBY_MS, signal);
-      if (signal.aborted) return;
-    }
+function relay({ url, service, bus, log, signal, batchSize = 500 }: RelayDeps): Promise<void> {
+  return holdLock({ url, name: `${service} relay`, key: LOCK, signal }, async (held, client) => {
     log.info("outbox relay is active");
     const { rows: cursors } = await client.query("select xid::text, position::text from outbox_cursor");
-    let cursor = cursors[0] as { xid: string; position: string };
-    for (let quiet = 0; !signal.aborted; ) {
-      lost.signal.throwIfAborted();
+    let cursor: { xid: string; position: string } = cursors[0];
+    for (let quiet = 0; !held.aborted; ) {
       const { rows } = await client.query<OutboxRow>({
         name: "relay-read",
         text: `select id, aggregatetype, aggregateid, type, payload, subject, traceparent, created_at,
@@ -98,23 +81,21 @@ async function relay({ url, service, bus, log, signal, batchSize = 500 }: RelayD
                order by xid, position limit $3`,
         values: [cursor.xid, cursor.position, batchSize],
       });
-      if (rows.length > 0) {
+      const last = rows.at(-1);
+      if (last) {
         for (const [topic, events] of byTopic(rows, service)) await bus.publish(topic, events);
-        const { xid, position } = rows.at(-1)!;
-        cursor = { xid, position };
+        cursor = { xid: last.xid, position: last.position };
         // After the publication: a kill in between publishes twice, and consumers count once.
         await client.query({
           name: "relay-note",
           text: "update outbox_cursor set xid = $1, position = $2",
-          values: [xid, position],
+          values: [cursor.xid, cursor.position],
         });
       }
-      quiet = rows.length > 0 ? 0 : quiet + 1;
-      if (rows.length < batchSize) await pause(quiet < 50 ? POLL_MS : IDLE_POLL_MS, signal);
+      quiet = last ? 0 : quiet + 1;
+      if (rows.length < batchSize) await pause(quiet < 50 ? POLL_MS : IDLE_POLL_MS, held);
     }
-  } finally {
-    await client.end().catch(() => {});
-  }
+  });
 }
 
 /** Groups consecutive rows by topic; the order within a topic is kept, and order across topics is not promised. */

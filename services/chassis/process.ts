@@ -18,7 +18,7 @@ import { loadMeshPolicy, type Policy } from "./policy/policy.ts";
 import { reflectionService } from "./reflection.ts";
 import { startTelemetry, type Telemetry } from "./telemetry.ts";
 import { type TokenVerifier, tokenVerifier } from "./token.ts";
-import { createWireServer } from "./wire/wire.ts";
+import { createWireServer, wireNames } from "./wire/wire.ts";
 
 /** What a service's composition function is given. */
 export type ProcessContext = {
@@ -195,13 +195,14 @@ async function start(
   server = listen ? await listen(context, address) : await serveGrpc();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void shutdown(signal));
   // A supervisor that was killed cannot say goodbye; its end of the channel closes all the same.
-  if (env["LAMPID_SUPERVISED"] === "1") process.on("disconnect", () => void shutdown("supervisor gone"));
+  if (env.LAMPID_SUPERVISED === "1") process.on("disconnect", () => void shutdown("supervisor gone"));
   log.info({ ...address, adminPort, profile }, "listening");
 
   async function serveGrpc() {
     const grpc = createWireServer({
-      wire: config.oneOf("LAMPID_WIRE", ["grpc-js", "connect-node"], "grpc-js"),
+      wire: config.oneOf("LAMPID_WIRE", wireNames, "grpc-js"),
       interceptors: serverInterceptors({ log, telemetry, policy, verifyToken, maxCallMs: 60_000 }),
+      onInternalError: (cause, path) => log.error({ err: cause, path }, "call failed outside its handler"),
     });
     for (const { service, implementation } of services) grpc.service(service, implementation);
     for (const { service, implementation } of standardServices(

@@ -4,6 +4,7 @@
 // consumer would only cost order. LISTEN/NOTIFY wakes readers; the poll is a safety net.
 import pg from "pg";
 import { backoffMs, forever, pause } from "../backoff.ts";
+import { holdLock } from "../lock.ts";
 import type { Logger } from "../log.ts";
 import { deliver } from "./deliver.ts";
 import {
@@ -19,7 +20,6 @@ export type PostgresBusOptions = { url: string; name: string; log: Logger };
 
 /** Longest a new event can stay unseen when its notification is lost. */
 const POLL_MS = 1_000;
-const STANDBY_MS = 500;
 
 export function createPostgresBus({ url, name, log }: PostgresBusOptions): EventBus {
   const pool = new pg.Pool({
@@ -131,9 +131,11 @@ export function createPostgresBus({ url, name, log }: PostgresBusOptions): Event
 type Scope = SubscribeOptions & { url: string; name: string; log: Logger };
 type Offset = { xid: string; position: string };
 
-/** Holds one connection: its advisory lock is the right to consume, its end (also by kill -9) gives the right away. */
+/** Its lock is the right to consume, and ends with the connection. */
 async function consume(scope: Scope, publish: EventBus["publish"], signal: AbortSignal): Promise<void> {
   const {
+    url,
+    name,
     topic,
     group,
     handler,
@@ -142,49 +144,35 @@ async function consume(scope: Scope, publish: EventBus["publish"], signal: Abort
     isTransient = () => false,
     log,
   } = scope;
-  const client = new pg.Client({
-    connectionString: scope.url,
-    application_name: `${scope.name} ${group}`,
-    connectionTimeoutMillis: 3_000,
-    keepAlive: true,
-  });
-  const lost = new AbortController();
-  client.on("error", (cause) => lost.abort(cause));
-  client.on("end", () => lost.abort(new Error("the bus connection ended")));
-  let wake = () => {};
-  client.on("notification", (message) => {
-    if (message.payload === topic) wake();
-  });
-  await client.connect();
-  try {
+  const key = `bus ${topic} ${group}`;
+  await holdLock({ url, name: `${name} ${group}`, key, signal }, async (held, client) => {
+    let wake = () => {};
+    client.on("notification", (message) => {
+      if (message.payload === topic) wake();
+    });
     await client.query("listen bus");
-    while (!(await tryLock(client, topic, group))) {
-      await pause(STANDBY_MS, signal);
-      if (signal.aborted) return;
-    }
     const offset = await lockedOffset(client, topic, group);
-    const stopping = AbortSignal.any([signal, lost.signal]);
-    const deliverDeps = {
-      handler,
-      retry,
-      isTransient,
-      log,
-      signal: stopping,
-      deadLetter: (event: BusEvent) => deadLetter(publish, topic, event, log, stopping),
-    };
-    while (!signal.aborted) {
-      lost.signal.throwIfAborted();
+    const toDeadLetter = (event: BusEvent) => deadLetter(publish, topic, event, log, held);
+    while (!held.aborted) {
       const woken = new Promise<void>((resolve) => {
         wake = resolve;
       });
       const { events, last } = await read(client, topic, offset, batchSize);
-      if (events.length === 0) {
-        const until = new AbortController();
-        await Promise.race([woken, pause(POLL_MS, AbortSignal.any([stopping, until.signal]))]);
-        until.abort();
+      if (!last) {
+        const idle = new AbortController();
+        await Promise.race([woken, pause(POLL_MS, AbortSignal.any([held, idle.signal]))]);
+        idle.abort();
         continue;
       }
-      if (!(await deliver(events, deliverDeps))) continue;
+      const handled = await deliver(events, {
+        handler,
+        retry,
+        isTransient,
+        log,
+        signal: held,
+        deadLetter: toDeadLetter,
+      });
+      if (!handled) continue;
       Object.assign(offset, last);
       await client.query({
         name: "bus-note",
@@ -192,16 +180,7 @@ async function consume(scope: Scope, publish: EventBus["publish"], signal: Abort
         values: [topic, group, offset.xid, offset.position],
       });
     }
-  } finally {
-    await client.end().catch(() => {});
-  }
-}
-
-async function tryLock(client: pg.Client, topic: Topic, group: string): Promise<boolean> {
-  const { rows } = await client.query("select pg_try_advisory_lock(hashtextextended($1, 0)) as locked", [
-    `bus ${topic} ${group}`,
-  ]);
-  return rows[0].locked;
+  });
 }
 
 async function lockedOffset(client: pg.ClientBase, topic: Topic, group: string): Promise<Offset> {

@@ -1,0 +1,50 @@
+// Opaque page tokens (AIP-158): a keyset position bound to the filter it belongs to.
+import { createHash } from "node:crypto";
+import { refuseFields } from "./refusal.ts";
+
+export const DEFAULT_PAGE_SIZE = 50;
+export const MAX_PAGE_SIZE = 500;
+
+/** 0 means the default, more than the maximum is capped; negative sizes are refused by the contract. */
+export function pageSizeOf(requested: number): number {
+  return requested === 0 ? DEFAULT_PAGE_SIZE : Math.min(requested, MAX_PAGE_SIZE);
+}
+
+/** @param position sort key of the last row. @param filter every field that selects or orders rows. */
+export function writePageToken(position: readonly string[], filter: readonly unknown[]): string {
+  return Buffer.from(JSON.stringify([digest(filter), ...position])).toString("base64url");
+}
+
+/** The position in a token, undefined for the first page. @throws Refused INVALID_ARGUMENT for a token of another query. */
+export function readPageToken(
+  token: string,
+  filter: readonly unknown[],
+  parts: number,
+): string[] | undefined {
+  if (token === "") return undefined;
+  const refusal = refuseFields([
+    {
+      field: "page_token",
+      description: "must be the next_page_token of the same query",
+      reason: "page_token",
+    },
+  ]);
+  let decoded: unknown;
+  try {
+    decoded = JSON.parse(Buffer.from(token, "base64url").toString());
+  } catch {
+    throw refusal;
+  }
+  if (
+    !Array.isArray(decoded) ||
+    decoded.length !== parts + 1 ||
+    decoded.some((part) => typeof part !== "string")
+  )
+    throw refusal;
+  if (decoded[0] !== digest(filter)) throw refusal;
+  return decoded.slice(1);
+}
+
+function digest(filter: readonly unknown[]): string {
+  return createHash("sha256").update(JSON.stringify(filter)).digest("base64url").slice(0, 16);
+}

@@ -1,0 +1,8 @@
+// The port to where messages go: log, e-mail or SMS.
+import type { PesanRecord } from "../store.ts";
+
+export type Channel = {
+  /** Resolves when the provider has accepted the message; a throw is retried with backoff. */
+  send: (message: PesanRecord) => Promise<void>;
+  close?: () => void;
+};

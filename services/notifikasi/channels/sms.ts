@@ -1,0 +1,25 @@
+// SMS by Twilio.
+import type { Channel } from "./channel.ts";
+
+export type SmsOptions = {
+  accountSid: string;
+  authToken: string;
+  from: string;
+  to: string;
+  /** Region or test server: replaces https://api.twilio.com. */
+  baseUrl?: string;
+};
+
+const TIMEOUT_MS = 10_000;
+
+export async function smsChannel({ accountSid, authToken, from, to, baseUrl }: SmsOptions): Promise<Channel> {
+  // Loaded on demand: it takes some 40 MiB that a process without SMS need not have.
+  const { default: twilio } = await import("twilio");
+  const client = twilio(accountSid, authToken, { timeout: TIMEOUT_MS, autoRetry: false });
+  if (baseUrl) client.api.baseUrl = baseUrl;
+  return {
+    async send({ isi }) {
+      await client.messages.create({ from, to, body: isi });
+    },
+  };
+}

@@ -1,0 +1,85 @@
+// Composition of the notifications: the same for production and for component tests.
+import { EventEmitter, once } from "node:events";
+import { forever } from "#chassis/backoff.ts";
+import type { ConfigReader } from "#chassis/config.ts";
+import { isDatabaseUnavailable } from "#chassis/database.ts";
+import { holdLock } from "#chassis/lock.ts";
+import type { Logger } from "#chassis/log.ts";
+import type { ProcessContext } from "#chassis/process.ts";
+import { loadWilayah } from "#chassis/wilayah.ts";
+import { NotifikasiService } from "#gen/lampid/notifikasi/v1/notifikasi_service_pb.ts";
+import type { Channel } from "./channels/channel.ts";
+import { emailChannel } from "./channels/email.ts";
+import { logChannel } from "./channels/log.ts";
+import { smsChannel } from "./channels/sms.ts";
+import { announceRegistrations } from "./consumer.ts";
+import { deliverDue, runDelivery } from "./delivery.ts";
+import { postgresPesanStore } from "./postgres-store.ts";
+import { notifikasiService } from "./service.ts";
+
+/** Tells the sender's lock from others in the same database. */
+const SENDER_LOCK = 7_021_947;
+
+export async function composeNotifikasi(context: ProcessContext): Promise<void> {
+  const { config, log, signal } = context;
+  const clock = () => new Date();
+  const kanal = config.oneOf("LAMPID_NOTIFIKASI_KANAL", ["log", "email", "sms"], "log");
+  const channels = await openChannels(kanal, config, log);
+  const store = postgresPesanStore(context.database());
+  const queue = new EventEmitter();
+  const onQueued = () => queue.emit("queued");
+
+  context.serve(NotifikasiService, notifikasiService({ store, clock, onQueued }));
+  context.bus().subscribe({
+    topic: "pendaftaran-events",
+    group: "notifikasi",
+    handler: announceRegistrations({ store, wilayah: loadWilayah(), kanal, clock, onQueued }),
+    isTransient: isDatabaseUnavailable,
+  });
+
+  const maxAttempts = config.integer("LAMPID_NOTIFIKASI_PERCOBAAN", { min: 1, max: 20, fallback: 8 });
+  const deliver = deliverDue({ store, channels, clock, log, maxAttempts });
+  const woken = async () => void (await once(queue, "queued", { signal }).catch(() => {}));
+  const url = config.url("LAMPID_DATABASE_URL", ["postgres:", "postgresql:"]);
+  context.background(
+    forever(
+      signal,
+      { baseMs: 200, maxMs: 5_000 },
+      () =>
+        holdLock({ url, name: "notifikasi sender", key: SENDER_LOCK, signal }, (held) =>
+          runDelivery(deliver, woken, held),
+        ),
+      (cause, delayMs) => log.warn({ err: cause, delayMs }, "delivery stopped, trying again"),
+    ),
+  );
+  context.onClose(() => {
+    for (const channel of channels.values()) channel.close?.();
+  });
+}
+
+async function openChannels(kanal: "log" | "email" | "sms", config: ConfigReader, log: Logger) {
+  const channels = new Map<string, Channel>([["log", logChannel(log)]]);
+  if (kanal === "email") {
+    const url = config.url("LAMPID_SMTP_URL", ["smtp:", "smtps:"]);
+    channels.set(
+      "email",
+      emailChannel({
+        url,
+        from: config.string("LAMPID_SMTP_FROM"),
+        to: config.string("LAMPID_PETUGAS_EMAIL"),
+      }),
+    );
+  }
+  if (kanal === "sms") {
+    const baseUrl = config.optional("TWILIO_BASE_URL");
+    const options = {
+      accountSid: config.string("TWILIO_ACCOUNT_SID"),
+      authToken: config.string("TWILIO_AUTH_TOKEN"),
+      from: config.string("TWILIO_FROM"),
+      to: config.string("LAMPID_PETUGAS_TELEPON"),
+      ...(baseUrl ? { baseUrl } : {}),
+    };
+    channels.set("sms", await smsChannel(options));
+  }
+  return channels;
+}

@@ -1,0 +1,449 @@
+// PendudukService: contract to domain to store and back. Rules are in domain/, SQL in postgres-store.ts.
+import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { v7 as uuidv7 } from "uuid";
+import { type Actor, actorOf, requireWilayah } from "#chassis/caller.ts";
+import type { Database } from "#chassis/database.ts";
+import { fingerprintOf, idempotently, replayed } from "#chassis/idempotency.ts";
+import { methodName } from "#chassis/interceptors.ts";
+import type { OutboxEvent } from "#chassis/outbox.ts";
+import { pageSizeOf, readPageToken, writePageToken } from "#chassis/page-token.ts";
+import { type Refused, refuse, refuseFields } from "#chassis/refusal.ts";
+import { kecamatanOf, provinsiOf, type WilayahIndex, wilayahContains } from "#chassis/wilayah.ts";
+import {
+  BiodataDiperbaruiSchema,
+  KartuKeluargaDibuatSchema,
+  NikDiterbitkanSchema,
+  PendudukTerdaftarSchema,
+} from "#gen/lampid/penduduk/v1/penduduk_events_pb.ts";
+import { PendudukSchema, Penduduk_Status as Status } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
+import {
+  VerifyKtpResponse_Cocok as Cocok,
+  CreateKartuKeluargaRequestSchema,
+  CreateKartuKeluargaResponseSchema,
+  IssueNikRequestSchema,
+  IssueNikResponseSchema,
+  type PendudukService,
+  type RegisterPendudukRequest,
+  RegisterPendudukRequestSchema,
+  UpdateBiodataRequestSchema,
+  UpdateBiodataResponseSchema,
+} from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
+import { biodataChange, checkBiodataChange } from "./biodata.ts";
+import { civilDate } from "./domain/clock.ts";
+import { checkFamily, headFirst } from "./domain/kartu-keluarga.ts";
+import { compareExact, compareText, type Outcome } from "./domain/ktp.ts";
+import { isRealDate, maskNik, nikPrefix, nomorKkPrefix, withSerial } from "./domain/nik.ts";
+import { decideRegistration } from "./domain/registration.ts";
+import { successorOf } from "./domain/retired-wilayah.ts";
+import {
+  idOf,
+  jenisKelaminOf,
+  kartuKeluargaMessage,
+  kartuKeluargaName,
+  pendudukMessage,
+  pendudukName,
+  sexOf,
+} from "./messages.ts";
+import { pendudukTransaction } from "./postgres-store.ts";
+import type { AuditEntry, KartuKeluargaRecord, PendudukRecord, PendudukStore } from "./store.ts";
+
+export type Deps = {
+  store: PendudukStore;
+  db: Database;
+  wilayah: WilayahIndex;
+  clock: () => Date;
+};
+
+/** Residents a message of ExportPenduduk at most. */
+const EXPORT_BATCH = 500;
+
+export function pendudukService({ store, db, wilayah, clock }: Deps): ServiceImpl<typeof PendudukService> {
+  const toMessage = (record: PendudukRecord) => pendudukMessage(record, wilayah);
+
+  return {
+    async registerPenduduk(request, ctx) {
+      const now = clock();
+      const decision = decideRegistration(
+        { ...request, sex: sexOf(request.jenisKelamin) },
+        wilayah,
+        civilDate(now),
+      );
+      if (!decision.ok) throw refuseFields(decision.violations);
+      requireWilayah(ctx, decision.value.kodeWilayah);
+
+      const record: PendudukRecord = {
+        ...biodataOf(request),
+        ...decision.value,
+        id: uuidv7(),
+        jenisKelamin: jenisKelaminOf(decision.value.sex),
+        status: Status.AKTIF,
+        shdk: 0,
+        nomorKk: "",
+        revision: 1,
+        createdAt: now,
+        updatedAt: now,
+      };
+      const actor = actorOf(ctx);
+      const name = pendudukName(record.id);
+      const event = eventOf(
+        "pendaftaran-events",
+        record.kodeWilayah,
+        name,
+        actor,
+        now,
+        PendudukTerdaftarSchema,
+        {
+          penduduk: name,
+          nikTersamar: maskNik(record.nik),
+          nama: record.nama,
+          provinsi: wilayah.nama(provinsiOf(record.kodeWilayah)) ?? "",
+          kodeWilayah: record.kodeWilayah,
+          jenisKelamin: record.jenisKelamin,
+          pelaku: actor.subject,
+          waktu: timestampFromDate(now),
+        },
+      );
+      const penduduk = toMessage(record);
+      const { requestId } = request;
+      const fingerprint =
+        requestId === "" ? undefined : fingerprintOf(RegisterPendudukRequestSchema, request);
+      const outcome = await store.register({
+        record,
+        event,
+        audit: auditOf(ctx, actor, name, record.kodeWilayah, now),
+        idempotency: fingerprint && { requestId, fingerprint, response: toBinary(PendudukSchema, penduduk) },
+      });
+      switch (outcome.kind) {
+        case "registered":
+          return { penduduk };
+        case "replayed":
+          return { penduduk: fromBinary(PendudukSchema, replayed(fingerprint!, outcome)) };
+        case "duplicate_nik":
+          throw refuse("alreadyExists", "NIK_REGISTERED", "this NIK is already registered");
+        default:
+          return outcome satisfies never;
+      }
+    },
+
+    async issueNik(request, ctx) {
+      const now = clock();
+      const kecamatan = kecamatanOf(request.kodeWilayah);
+      if (successorOf(kecamatan)) {
+        throw refuse(
+          "precondition",
+          "WILAYAH_RETIRED",
+          `kecamatan code ${kecamatan} is retired and gets no new NIK`,
+        );
+      }
+      const violations = [];
+      if (!wilayah.has(request.kodeWilayah)) {
+        violations.push({
+          field: "kode_wilayah",
+          reason: "WILAYAH_UNKNOWN",
+          description: "is in no list of wilayah",
+        });
+      }
+      if (!isRealDate(request.tanggalLahir)) {
+        violations.push({
+          field: "tanggal_lahir",
+          reason: "DATE",
+          description: "is not a date of the calendar",
+        });
+      } else if (request.tanggalLahir > civilDate(now)) {
+        violations.push({ field: "tanggal_lahir", reason: "DATE_FUTURE", description: "lies in the future" });
+      }
+      if (violations.length > 0) throw refuseFields(violations);
+      requireWilayah(ctx, request.kodeWilayah);
+
+      const actor = actorOf(ctx);
+      const key = {
+        subject: actor.subject,
+        requestId: request.requestId,
+        fingerprint: fingerprintOf(IssueNikRequestSchema, request),
+      };
+      return idempotently(db, key, IssueNikResponseSchema, async (sql) => {
+        const tx = pendudukTransaction(sql);
+        const prefix = nikPrefix(request.kodeWilayah, request.tanggalLahir, sexOf(request.jenisKelamin)!);
+        const serial = await tx.nextSerial("nik", prefix);
+        if (serial === undefined) throw serialsExhausted("NIK");
+        const nik = withSerial(prefix, serial);
+        const event = eventOf(
+          "penduduk-events",
+          kecamatan,
+          `wilayah/${kecamatan}`,
+          actor,
+          now,
+          NikDiterbitkanSchema,
+          {
+            nikTersamar: maskNik(nik),
+            kodeWilayah: kecamatan,
+            pelaku: actor.subject,
+            waktu: timestampFromDate(now),
+          },
+        );
+        await tx.append(event, auditOf(ctx, actor, event.subject, request.kodeWilayah, now));
+        return create(IssueNikResponseSchema, { nik });
+      });
+    },
+
+    async getPenduduk({ name }, ctx) {
+      return { penduduk: toMessage(visible(ctx, await store.findById(idOf(name)))) };
+    },
+
+    async lookupPenduduk({ nik }, ctx) {
+      return { penduduk: toMessage(visible(ctx, await store.findByNik(nik))) };
+    },
+
+    async searchPenduduk(request, ctx) {
+      requireWilayah(ctx, request.kodeWilayah);
+      const { nama, tanggalLahir, kodeWilayah } = request;
+      const filter = [nama, tanggalLahir, kodeWilayah];
+      const position = readPageToken(request.pageToken, filter, 2);
+      const limit = pageSizeOf(request.pageSize);
+      const after = position && { similarity: position[0]!, id: position[1]! };
+      const found = await store.search({ nama, tanggalLahir, kodeWilayah, limit: limit + 1, after });
+      const page = found.slice(0, limit);
+      const last = page.at(-1);
+      return {
+        penduduk: page.map(({ record }) => toMessage(record)),
+        nextPageToken:
+          found.length > limit && last ? writePageToken([last.similarity, last.record.id], filter) : "",
+      };
+    },
+
+    async updateBiodata(request, ctx) {
+      const now = clock();
+      const biodata = request.penduduk!;
+      const change = biodataChange(biodata, request.updateMask?.paths);
+      checkBiodataChange(change, civilDate(now));
+      const id = idOf(biodata.name);
+      visible(ctx, await store.findById(id));
+
+      const actor = actorOf(ctx);
+      const key = {
+        subject: actor.subject,
+        requestId: request.requestId,
+        fingerprint: fingerprintOf(UpdateBiodataRequestSchema, request),
+      };
+      return idempotently(db, key, UpdateBiodataResponseSchema, async (sql) => {
+        const tx = pendudukTransaction(sql);
+        const before = visible(ctx, await tx.findByIdForUpdate(id));
+        if (biodata.etag !== String(before.revision)) {
+          throw refuse(
+            "conflict",
+            "ETAG_MISMATCH",
+            "the record has changed; read it again and repeat the change",
+          );
+        }
+        await tx.update(id, change, now);
+        const event = eventOf(
+          "penduduk-events",
+          biodata.name,
+          biodata.name,
+          actor,
+          now,
+          BiodataDiperbaruiSchema,
+          {
+            penduduk: biodata.name,
+            kolom: Object.keys(change),
+            pelaku: actor.subject,
+            waktu: timestampFromDate(now),
+          },
+        );
+        await tx.append(event, auditOf(ctx, actor, biodata.name, before.kodeWilayah, now));
+        const after = { ...before, ...change, revision: before.revision + 1, updatedAt: now };
+        return create(UpdateBiodataResponseSchema, { penduduk: toMessage(after) });
+      });
+    },
+
+    async createKartuKeluarga(request, ctx) {
+      const now = clock();
+      const violations = checkFamily(request.anggota);
+      if (!wilayah.has(request.kodeWilayah)) {
+        violations.push({
+          field: "kode_wilayah",
+          reason: "WILAYAH_UNKNOWN",
+          description: "is in no list of wilayah",
+        });
+      }
+      if (violations.length > 0) throw refuseFields(violations);
+      requireWilayah(ctx, request.kodeWilayah);
+
+      const actor = actorOf(ctx);
+      const key = {
+        subject: actor.subject,
+        requestId: request.requestId,
+        fingerprint: fingerprintOf(CreateKartuKeluargaRequestSchema, request),
+      };
+      return idempotently(db, key, CreateKartuKeluargaResponseSchema, async (sql) => {
+        const tx = pendudukTransaction(sql);
+        const residents = await tx.findByNikForUpdate(request.anggota.map(({ nik }) => nik));
+        const byNik = new Map(residents.map((resident) => [resident.nik, resident]));
+        const anggota = request.anggota.map(({ nik, shdk }, index) => {
+          const resident = byNik.get(nik);
+          if (!resident) throw refuse("notFound", "NIK_UNKNOWN", `anggota[${index}] is not registered`);
+          requireWilayah(ctx, resident.kodeWilayah);
+          if (resident.nomorKk !== "") {
+            throw refuse("precondition", "ALREADY_IN_KK", `anggota[${index}] already is in a family card`);
+          }
+          return { id: resident.id, nik, nama: resident.nama, shdk };
+        });
+        const prefix = nomorKkPrefix(request.kodeWilayah, civilDate(now));
+        const serial = await tx.nextSerial("kk", prefix);
+        if (serial === undefined) throw serialsExhausted("nomor KK");
+        const record: KartuKeluargaRecord = {
+          id: uuidv7(),
+          nomorKk: withSerial(prefix, serial),
+          alamat: request.alamat,
+          kodeWilayah: request.kodeWilayah,
+          revision: 1,
+          createdAt: now,
+          anggota,
+        };
+        await tx.createKartuKeluarga(record);
+        const name = kartuKeluargaName(record.id);
+        const event = eventOf("penduduk-events", name, name, actor, now, KartuKeluargaDibuatSchema, {
+          kartuKeluarga: name,
+          anggota: headFirst(anggota).map(({ id }) => pendudukName(id)),
+          kodeWilayah: record.kodeWilayah,
+          pelaku: actor.subject,
+          waktu: timestampFromDate(now),
+        });
+        await tx.append(event, auditOf(ctx, actor, name, record.kodeWilayah, now));
+        return create(CreateKartuKeluargaResponseSchema, { kartuKeluarga: kartuKeluargaMessage(record) });
+      });
+    },
+
+    async getKartuKeluarga({ kunci }, ctx) {
+      const key = kunci.case === "nomorKk" ? { nomorKk: kunci.value } : { id: idOf(kunci.value ?? "") };
+      return { kartuKeluarga: kartuKeluargaMessage(visible(ctx, await store.findKartuKeluarga(key))) };
+    },
+
+    async verifyKtp(request) {
+      const record = await store.findByNik(request.nik);
+      if (record?.status !== Status.AKTIF) return { found: false };
+      return {
+        found: true,
+        nama: cocok(compareText(request.nama, record.nama)),
+        tanggalLahir: cocok(compareExact(request.tanggalLahir, record.tanggalLahir)),
+        tempatLahir: cocok(compareText(request.tempatLahir, record.tempatLahir)),
+        jenisKelamin: cocok(compareExact(request.jenisKelamin, record.jenisKelamin)),
+        alamat: cocok(compareText(request.alamat, record.alamat)),
+        namaIbu: cocok(compareText(request.namaIbu, record.namaIbu)),
+      };
+    },
+
+    async *exportPenduduk(request, ctx) {
+      requireWilayah(ctx, request.kodeWilayah);
+      const limit = Math.min(request.batchSize || EXPORT_BATCH, EXPORT_BATCH);
+      let after = readExportCursor(request.cursor, request.kodeWilayah);
+      while (!ctx.signal.aborted) {
+        const records = await store.exportAfter(request.kodeWilayah, after, limit);
+        const last = records.at(-1);
+        if (!last) return;
+        after = { kodeWilayah: last.kodeWilayah, id: last.id };
+        yield { penduduk: records.map(toMessage), cursor: `${after.kodeWilayah}:${after.id}` };
+      }
+    },
+  };
+}
+
+/** The record, when there is one and the policy lets the caller see it. */
+function visible<T extends { kodeWilayah: string }>(ctx: HandlerContext, record: T | undefined): T {
+  if (!record) throw refuse("notFound", "NOT_FOUND", "there is no such record");
+  requireWilayah(ctx, record.kodeWilayah);
+  return record;
+}
+
+function biodataOf(request: RegisterPendudukRequest) {
+  const {
+    nik,
+    nama,
+    alamat,
+    tempatLahir,
+    agama,
+    statusPerkawinan,
+    golonganDarah,
+    pekerjaan,
+    rt,
+    rw,
+    namaIbu,
+    namaAyah,
+  } = request;
+  return {
+    nik,
+    nama,
+    alamat,
+    tempatLahir,
+    agama,
+    statusPerkawinan,
+    golonganDarah,
+    pekerjaan,
+    rt,
+    rw,
+    namaIbu,
+    namaAyah,
+  };
+}
+
+function eventOf<Desc extends DescMessage>(
+  topic: OutboxEvent["topic"],
+  key: string,
+  subject: string,
+  actor: Actor,
+  at: Date,
+  schema: Desc,
+  data: MessageInitShape<Desc>,
+): OutboxEvent {
+  return {
+    topic,
+    key,
+    subject,
+    id: uuidv7(),
+    type: schema.typeName,
+    time: at.toISOString(),
+    traceparent: actor.traceparent,
+    data: toBinary(schema, create(schema, data)),
+  };
+}
+
+function auditOf(ctx: HandlerContext, actor: Actor, resource: string, wilayah: string, at: Date): AuditEntry {
+  return { ...actor, action: methodName(ctx), resource, wilayah, at };
+}
+
+function serialsExhausted(what: string): Refused {
+  return refuse(
+    "exhausted",
+    "SERIALS_EXHAUSTED",
+    `every serial of this ${what} prefix is given out (0001 to 9999)`,
+  );
+}
+
+function cocok(outcome: Outcome): Cocok {
+  switch (outcome) {
+    case "match":
+      return Cocok.SESUAI;
+    case "mismatch":
+      return Cocok.TIDAK_SESUAI;
+    case "not_compared":
+      return Cocok.UNSPECIFIED;
+    default:
+      return outcome satisfies never;
+  }
+}
+
+function readExportCursor(
+  cursor: string,
+  kodeWilayah: string,
+): { kodeWilayah: string; id: string } | undefined {
+  if (cursor === "") return undefined;
+  const match = /^([0-9.]{8,13}):([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/.exec(cursor);
+  // A cursor of another export would skip people without a word.
+  if (!match || !wilayahContains(kodeWilayah, match[1]!)) {
+    const description = "must be the cursor of an earlier batch of the same export";
+    throw refuseFields([{ field: "cursor", reason: "CURSOR", description }]);
+  }
+  return { kodeWilayah: match[1]!, id: match[2]! };
+}

@@ -1,0 +1,43 @@
+// The counters in PostgreSQL: inbox and counter change in one statement, so an event counts once or not at all.
+import type { Sql } from "#chassis/database.ts";
+import type { StatistikStore } from "./store.ts";
+
+export function postgresStatistikStore(sql: Sql): StatistikStore {
+  return {
+    async apply(counts) {
+      await sql.query({
+        name: "statistik-apply",
+        text: `with incoming as materialized (
+                 select * from json_to_recordset($1::json) as r("eventId" uuid, "kodeKecamatan" text, delta int)
+               ), fresh as (
+                 insert into inbox (consumer, event_id) select 'statistik', "eventId" from incoming
+                 on conflict do nothing returning event_id
+               )
+               insert into jumlah_kecamatan as j (kode, jumlah)
+               select r."kodeKecamatan", sum(r.delta) from incoming r join fresh on fresh.event_id = r."eventId"
+               group by 1 order by 1
+               on conflict (kode) do update set jumlah = j.jumlah + excluded.jumlah, updated_at = now()`,
+        values: [JSON.stringify(counts)],
+      });
+    },
+
+    async countByProvinsi() {
+      const { rows } = await sql.query({
+        name: "statistik-provinsi",
+        text: `select left(kode, 2) as kode, sum(jumlah)::int as jumlah from jumlah_kecamatan
+               group by 1 having sum(jumlah) <> 0 order by 1`,
+      });
+      return rows;
+    },
+
+    async countByKecamatan(kodeWilayah) {
+      const { rows } = await sql.query({
+        name: "statistik-kecamatan",
+        text: `select kode, jumlah from jumlah_kecamatan
+               where jumlah <> 0 and (kode = $1 or starts_with(kode, $1 || '.')) order by kode`,
+        values: [kodeWilayah],
+      });
+      return rows;
+    },
+  };
+}
