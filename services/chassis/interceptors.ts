@@ -165,8 +165,10 @@ export function authorize(policy: Policy): Interceptor {
     if (!decision.scoped) return next(req);
     let asked = false;
     req.contextValues.set(authorizerKey, (wilayah) => {
-      asked = true;
-      if (policy(method, caller, wilayah).allow) return;
+      if (policy(method, caller, wilayah).allow) {
+        asked = true;
+        return;
+      }
       throw refuse(
         "forbidden",
         "WILAYAH_DENIED",
@@ -174,8 +176,12 @@ export function authorize(policy: Policy): Interceptor {
       );
     });
     const res = await next(req);
-    // A handler that forgets to ask must not answer; streams ask before their first message.
-    if (!asked && !res.stream) throw new Error(`${method} did not ask the policy about its resource`);
+    // A handler that forgets to ask must not answer; a stream's runs when its first message is read.
+    const check = () => {
+      if (!asked) throw new Error(`${method} did not ask the policy about its resource`);
+    };
+    if (res.stream) (res as { message: AsyncIterable<unknown> }).message = guarded(res.message, check);
+    else check();
     return res;
   };
 }
@@ -233,6 +239,14 @@ async function* tapped<T>(messages: AsyncIterable<T>, look: (message: T) => void
     look(message);
     yield message;
   }
+}
+
+async function* guarded<T>(messages: AsyncIterable<T>, check: () => void): AsyncIterable<T> {
+  for await (const message of messages) {
+    check();
+    yield message;
+  }
+  check();
 }
 
 async function* translated<T>(

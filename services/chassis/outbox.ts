@@ -74,11 +74,12 @@ function relay({ url, service, bus, log, signal, batchSize = 500 }: RelayDeps): 
     for (let quiet = 0; !held.aborted; ) {
       const { rows } = await client.query<OutboxRow>({
         name: "relay-read",
+        // Qualified, for a bare "xid" would be the text that is selected, and "10" comes before "9".
         text: `select id, aggregatetype, aggregateid, type, payload, subject, traceparent, created_at,
                       xid::text, position::text
                from outbox
                where (xid, position) > ($1::xid8, $2::bigint) and xid < pg_snapshot_xmin(pg_current_snapshot())
-               order by xid, position limit $3`,
+               order by outbox.xid, outbox.position limit $3`,
         values: [cursor.xid, cursor.position, batchSize],
       });
       const last = rows.at(-1);

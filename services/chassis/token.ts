@@ -24,11 +24,13 @@ export type TokenVerifierOptions = {
 /** Asymmetric only: an HS256 token "signed" with the public key, or alg none, must never pass (RFC 8725). */
 const ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"];
 
+/** Keys are asked for again when a token names an unknown one; an issuer that is down for hours must not stop the mesh. */
+const JWKS_OPTIONS = { timeoutDuration: 3_000, cooldownDuration: 5_000, cacheMaxAge: 6 * 60 * 60_000 };
+
 export function tokenVerifier(options: TokenVerifierOptions): TokenVerifier {
   const { issuer, audience, cacheSize = 10_000, now = Date.now } = options;
   const jwksUrl = new URL(options.jwksUrl ?? `${issuer.replace(/\/$/, "")}/jwks`);
-  const keys =
-    options.keys ?? createRemoteJWKSet(jwksUrl, { timeoutDuration: 3_000, cooldownDuration: 5_000 });
+  const keys = options.keys ?? createRemoteJWKSet(jwksUrl, JWKS_OPTIONS);
   const cache = new Map<string, { caller: Caller; expiresAtMs: number }>();
 
   async function verify(token: string, cacheKey: string): Promise<Caller> {

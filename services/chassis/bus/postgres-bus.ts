@@ -42,8 +42,9 @@ export function createPostgresBus({ url, name, log }: PostgresBusOptions): Event
       text: `with published as (
         insert into event (topic, key, id, source, type, subject, time, traceparent, data)
         select $1, e.key, e.id, e.source, e.type, e.subject, e.time, e.traceparent, decode(e.data, 'base64')
-        from json_to_recordset($2::json) with ordinality
-          as e(key text, id uuid, source text, type text, subject text, time timestamptz, traceparent text, data text, n bigint)
+        from rows from (json_to_recordset($2::json) as (key text, id uuid, source text, type text, subject text,
+          time timestamptz, traceparent text, data text)) with ordinality
+          as e(key, id, source, type, subject, time, traceparent, data, n)
         order by e.n)
       select pg_notify('bus', $1)`,
       values: [topic, JSON.stringify(rows)],
@@ -198,9 +199,10 @@ async function lockedOffset(client: pg.ClientBase, topic: Topic, group: string):
 async function read(client: pg.Client, topic: Topic, offset: Offset, batchSize: number) {
   const { rows } = await client.query({
     name: "bus-read",
+    // Qualified, for a bare "xid" would be the text that is selected, and "10" comes before "9".
     text: `select key, id, source, type, subject, time, traceparent, data, xid::text, position::text from event
            where topic = $1 and (xid, position) > ($2::xid8, $3::bigint) and xid < pg_snapshot_xmin(pg_current_snapshot())
-           order by xid, position limit $4`,
+           order by event.xid, event.position limit $4`,
     values: [topic, offset.xid, offset.position, batchSize],
   });
   const events: BusEvent[] = rows.map(({ xid, position, time, ...event }) => ({

@@ -1,0 +1,143 @@
+// Puts the auth process together, for production and for component tests: AuthService, and the issuer when it is ours.
+import { backoffMs, pause } from "#chassis/backoff.ts";
+import { ConfigError, type ConfigReader } from "#chassis/config.ts";
+import type { ProcessContext } from "#chassis/process.ts";
+import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
+import { postgresAccounts } from "./accounts.ts";
+import { DEFAULT_DEMO_PASSWORD, disableDemoAccounts, seedDemoAccounts } from "./demo-accounts.ts";
+import { createIssuer, LOGIN_CLIENT_ID } from "./issuer.ts";
+import { type IssuerClient, passwordGrant } from "./issuer-client.ts";
+import { loadIssuerSecrets } from "./issuer-secrets.ts";
+import { listenIssuer } from "./issuer-server.ts";
+import { type LoginThrottle, loginThrottle } from "./login-throttle.ts";
+import { sweepOidcState } from "./oidc-state.ts";
+import { passwordHasher } from "./password-hash.ts";
+import { authService } from "./service.ts";
+
+/** What of the process context this service uses; a test gives no more. */
+export type AuthContext = Pick<
+  ProcessContext,
+  "config" | "log" | "health" | "signal" | "serve" | "database" | "background" | "onClose"
+>;
+
+export async function composeAuth(ctx: AuthContext): Promise<void> {
+  const settings = readSettings(ctx.config);
+  const throttle = loginThrottle({ triesPerMinute: settings.triesPerMinute });
+  const tokenEndpoint = settings.embedded
+    ? await startEmbeddedIssuer(ctx, settings.embedded, throttle)
+    : settings.external!;
+  ctx.serve(AuthService, authService({ grant: passwordGrant(tokenEndpoint), throttle }));
+}
+
+type EmbeddedSettings = {
+  host: string;
+  port: number;
+  issuerUrl: string;
+  audience: string;
+  tokenTtlSeconds: number;
+  /** Absent when the demo accounts are switched off. */
+  demoPassword: string | undefined;
+};
+
+type Settings = {
+  triesPerMinute: number;
+  embedded?: EmbeddedSettings;
+  external?: { tokenUrl: string; client: () => IssuerClient };
+};
+
+function readSettings(config: ConfigReader): Settings {
+  const triesPerMinute = config.integer("LAMPID_LOGIN_TRIES_PER_MINUTE", {
+    min: 1,
+    max: 1_000_000,
+    fallback: 5,
+  });
+  if (config.oneOf("LAMPID_PROFILE", ["embedded", "cluster"], "embedded") === "cluster") {
+    const tokenUrl = config.url("LAMPID_ISSUER_TOKEN_URL", ["http:", "https:"]);
+    const id = config.string("LAMPID_ISSUER_CLIENT_ID", LOGIN_CLIENT_ID);
+    const secret = config.optional("LAMPID_ISSUER_CLIENT_SECRET");
+    return { triesPerMinute, external: { tokenUrl, client: () => ({ id, secret }) } };
+  }
+  const host = config.string("LAMPID_HOST", "127.0.0.1");
+  const password = config.string("LAMPID_DEMO_PASSWORD", DEFAULT_DEMO_PASSWORD);
+  const demo = config.boolean("LAMPID_DEMO_ACCOUNTS", true);
+  if (demo && password === DEFAULT_DEMO_PASSWORD && !isLoopback(host)) {
+    throw new ConfigError(
+      "LAMPID_DEMO_PASSWORD",
+      `a password of your own before LAMPID_HOST may be ${host} (or LAMPID_DEMO_ACCOUNTS=false)`,
+      "the default",
+    );
+  }
+  const issuerUrl = config.url("LAMPID_ISSUER_URL", ["http:", "https:"], "http://127.0.0.1:8081");
+  if (new URL(issuerUrl).pathname !== "/" || /[?#]/.test(issuerUrl)) {
+    throw new ConfigError("LAMPID_ISSUER_URL", "a URL without a path (embedded profile)", issuerUrl);
+  }
+  return {
+    triesPerMinute,
+    embedded: {
+      host,
+      port: config.integer("LAMPID_ISSUER_PORT", { min: 1, max: 65_535, fallback: 8_081 }),
+      issuerUrl,
+      audience: config.string("LAMPID_TOKEN_AUDIENCE", "lampid"),
+      tokenTtlSeconds: config.integer("LAMPID_TOKEN_TTL_SECONDS", { min: 1, max: 86_400, fallback: 3_600 }),
+      demoPassword: demo ? password : undefined,
+    },
+  };
+}
+
+/** Listens at once and serves when PostgreSQL has given it its keys, so that a start needs no order. */
+async function startEmbeddedIssuer(ctx: AuthContext, settings: EmbeddedSettings, throttle: LoginThrottle) {
+  const { host, port, demoPassword } = settings;
+  const { log, signal } = ctx;
+  const database = ctx.database();
+  const health = ctx.health.part("issuer");
+  const hasher = passwordHasher();
+  const accounts = postgresAccounts({ sql: database, hasher, clock: () => new Date() });
+  const server = await listenIssuer({ host, port, issuerUrl: settings.issuerUrl, accounts, throttle, log });
+  ctx.onClose(server.close);
+  let loginSecret: string | undefined;
+
+  async function prepare(): Promise<void> {
+    const secrets = await loadIssuerSecrets(database);
+    if (demoPassword === undefined) await disableDemoAccounts(database);
+    else await seedDemoAccounts(database, hasher, demoPassword);
+    const machineSecret = demoPassword;
+    server.serve(createIssuer({ ...settings, machineSecret, secrets, accounts, sql: database, log }));
+    loginSecret = secrets.loginSecret;
+    health(true);
+    log.info({ issuer: settings.issuerUrl, demoAccounts: demoPassword !== undefined }, "issuer is ready");
+  }
+
+  async function run(): Promise<void> {
+    for (let attempt = 0; !signal.aborted && loginSecret === undefined; attempt++) {
+      try {
+        await prepare();
+      } catch (cause) {
+        if (signal.aborted) return;
+        health(false, "cannot load its keys");
+        // Said once: the database's own probe tells of an outage.
+        log[attempt === 0 ? "warn" : "debug"]({ err: cause }, "issuer cannot load its keys, trying again");
+        await pause(backoffMs(attempt, { baseMs: 250, maxMs: 2_000 }), signal);
+      }
+    }
+    await sweepOidcState(database, log, signal);
+  }
+  ctx.background(run());
+
+  return {
+    tokenUrl: `http://${reachable(host)}:${port}/token`,
+    client: () => (loginSecret === undefined ? undefined : { id: LOGIN_CLIENT_ID, secret: loginSecret }),
+    // It is here, and its queue of passwords is short: on a machine at its limit a login is slow rather than refused.
+    timeoutMs: 10_000,
+  };
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/** An address that listens on everything is reached on loopback. */
+function reachable(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  if (host === "::") return "[::1]";
+  return host.includes(":") ? `[${host}]` : host;
+}
