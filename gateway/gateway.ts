@@ -1,0 +1,385 @@
+// The front door: REST by transcoding, and Connect, gRPC-Web and gRPC by relay, behind one rate limit and one breaker an upstream.
+import { createHash } from "node:crypto";
+import type { ServerResponse } from "node:http";
+import { constants, type Http2ServerRequest } from "node:http2";
+import type { DescMethod, DescService, Registry } from "@bufbuild/protobuf";
+import {
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  createContextKey,
+  createContextValues,
+  type HandlerContext,
+  type Transport,
+} from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { callerAddress } from "./address.ts";
+import { type BreakerState, breakTransport } from "./breaker.ts";
+import { memoryRateLimiter, type RateLimiter, rateLimitError } from "./rate-limit.ts";
+import { relayService } from "./relay.ts";
+import { httpStatusOf, type Request, type Response, statusOf, writeStatus } from "./transcoder/status.ts";
+import { createTranscoder, type Route, type SuccessStatusExtension } from "./transcoder/transcoder.ts";
+
+/** Who a token speaks for, as far as the gateway cares. */
+export interface Caller {
+  readonly subject: string;
+}
+
+/** A process behind the gateway. */
+export interface Upstream {
+  /** Short name, for metrics and messages: "penduduk". */
+  readonly name: string;
+  readonly services: readonly DescService[];
+  readonly transport: Transport;
+}
+
+export interface GatewayLimits {
+  /** Calls a minute for one caller (LAMPID_RATE_LIMIT_PER_MINUTE). Default: 100. */
+  readonly callsPerMinute: number;
+  /** Size of a request body, and of a message of the other protocols. Default: 1 MiB. */
+  readonly bodyBytesMax: number;
+  /** Size of a message that an upstream may send through. Default: 8 MiB. */
+  readonly answerBytesMax: number;
+  /** Time for a request body to arrive. Default: 30 s. */
+  readonly bodyTimeoutMs: number;
+  /** Deadline of a call that names none. Default: 15 s. */
+  readonly callDefaultMs: number;
+  /** Longest deadline of a call. Default: 60 s. */
+  readonly callMaxMs: number;
+  /** Longest life of a stream. Default: 1 h. */
+  readonly streamMaxMs: number;
+  /** Proxies in front whose X-Forwarded-For is believed. Default: 0. */
+  readonly trustedProxies: number;
+}
+
+export const defaultGatewayLimits: GatewayLimits = {
+  callsPerMinute: 100,
+  bodyBytesMax: 1024 * 1024,
+  answerBytesMax: 8 * 1024 * 1024,
+  bodyTimeoutMs: 30_000,
+  callDefaultMs: 15_000,
+  callMaxMs: 60_000,
+  streamMaxMs: 3_600_000,
+  trustedProxies: 0,
+};
+
+export interface GatewayDeps {
+  readonly upstreams: readonly Upstream[];
+  /** Types of google.protobuf.Any and of error details. */
+  readonly registry: Registry;
+  /** Method option with the HTTP status of a successful REST answer. */
+  readonly successStatus?: SuccessStatusExtension;
+  /**
+   * Tells who an Authorization header speaks for. Throwing or undefined means nobody: the call is then counted by
+   * address, and refusing it is the service's affair.
+   */
+  readonly verify: (authorization: string) => Caller | undefined | Promise<Caller | undefined>;
+  /** Makes the trace context of a request from its traceparent header. Default: the header is passed on as it is. */
+  readonly traceparent?: (header: string | undefined) => string;
+  /** Adds services that the gateway answers itself: health and reflection. They are not relayed. */
+  readonly routes?: (router: ConnectRouter) => void;
+  readonly limits?: Partial<GatewayLimits>;
+  /** Default: counts in memory. */
+  readonly rateLimiter?: RateLimiter;
+  /** Told of every failure that a caller sees as internal or unavailable, with its cause. */
+  readonly onInternalError?: (error: unknown, call: { method: string; traceId: string | undefined }) => void;
+  /** Told of every relayed or transcoded call; code is google.rpc.Code. */
+  readonly onCall?: (call: {
+    protocol: "rest" | "rpc";
+    method: string;
+    code: number;
+    durationMs: number;
+  }) => void;
+  /** Told when a circuit opens, probes or closes. */
+  readonly onBreaker?: (upstream: string, state: BreakerState) => void;
+  /** Told of every call that the rate limit refused. */
+  readonly onRateLimited?: (known: "subject" | "address") => void;
+}
+
+export interface Gateway {
+  /** Answers one request of either HTTP version; never throws. */
+  readonly handle: (request: Request, response: Response) => void;
+  /** The REST routes. */
+  readonly routes: readonly Route[];
+  /** Where the breaker of each upstream stands. */
+  readonly breakers: () => Record<string, BreakerState>;
+  /** Ends open streams with UNAVAILABLE; call it before the listener drains. Unary calls may finish. */
+  readonly drain: () => void;
+  /** Stops the timers of the breakers. The transports stay the caller's. */
+  readonly close: () => void;
+}
+
+/** Composes the gateway. Throws if the contracts' HTTP rules cannot work. */
+export function createGateway(deps: GatewayDeps): Gateway {
+  const limits = { ...defaultGatewayLimits, ...deps.limits };
+  const rateLimiter = deps.rateLimiter ?? memoryRateLimiter(limits.callsPerMinute);
+  const timeout = { defaultMs: limits.callDefaultMs, maxMs: limits.callMaxMs };
+  const upstreams = deps.upstreams.map(({ name, services, transport }) => ({
+    name,
+    services,
+    // Deadlines up to the default count as the upstream's failure only when nobody shortened them.
+    transport: breakTransport(transport, {
+      name,
+      deadlineFloorMs: Math.min(10_000, limits.callDefaultMs),
+      onState: deps.onBreaker,
+    }),
+  }));
+  const transportByService = new Map(
+    upstreams.flatMap(({ services, transport }) => services.map((service) => [service, transport] as const)),
+  );
+  const onInternalError =
+    deps.onInternalError &&
+    ((error: unknown, method: DescMethod, traceId: string | undefined) =>
+      deps.onInternalError!(error, { method: fullName(method), traceId }));
+
+  const transcoder = createTranscoder<Caller | undefined>({
+    services: [...transportByService.keys()],
+    transportFor: (service) => transportByService.get(service)!,
+    registry: deps.registry,
+    successStatus: deps.successStatus,
+    requestId: (key, caller) => requestIdOf(caller?.subject ?? "", key),
+    fixedHeaders: { "cache-control": "no-store", "x-content-type-options": "nosniff" },
+    forwardHeaders,
+    answerHeaders,
+    timeout,
+    body: { maxBytes: limits.bodyBytesMax, timeoutMs: limits.bodyTimeoutMs },
+    onInternalError,
+    onAnswer:
+      deps.onCall &&
+      (({ method, code, durationMs }) =>
+        deps.onCall!({ protocol: "rest", method: fullName(method), code, durationMs })),
+  });
+
+  const drain = new AbortController();
+  const rpcMethods = new Map<string, DescMethod>();
+  const rpc = connectNodeAdapter({
+    connect: true,
+    grpc: true,
+    grpcWeb: true,
+    readMaxBytes: limits.bodyBytesMax,
+    writeMaxBytes: limits.answerBytesMax,
+    jsonOptions: { registry: deps.registry },
+    contextValues: (request) => createContextValues().set(addressKey, addressOf(request)),
+    requestGate,
+    routes(router) {
+      for (const [service, transport] of transportByService) {
+        relayService(router, service, transport, {
+          forwardHeaders,
+          answerHeaders,
+          timeout,
+          streamMaxMs: limits.streamMaxMs,
+          drainSignal: drain.signal,
+          onInternalError,
+          onEnd:
+            deps.onCall &&
+            ((method, code, durationMs) =>
+              deps.onCall!({ protocol: "rpc", method: fullName(method), code, durationMs })),
+        });
+      }
+      deps.routes?.(router);
+      for (const handler of router.handlers) {
+        rpcMethods.set(handler.requestPath, handler.method);
+      }
+    },
+  });
+
+  return {
+    handle,
+    routes: transcoder.routes,
+    breakers: () => Object.fromEntries(upstreams.map(({ name, transport }) => [name, transport.state()])),
+    drain: () => drain.abort(new ConnectError("the gateway is shutting down", Code.Unavailable)),
+    close() {
+      for (const { transport } of upstreams) {
+        transport.shutdown();
+      }
+    },
+  };
+
+  function handle(request: Request, response: Response): void {
+    try {
+      if (deps.traceparent !== undefined) {
+        const header = request.headers.traceparent;
+        request.headers.traceparent = deps.traceparent(typeof header === "string" ? header : undefined);
+      }
+      const url = request.url ?? "/";
+      const mark = url.indexOf("?");
+      const path = mark < 0 ? url : url.slice(0, mark);
+      const method = rpcMethods.get(path);
+      if (method !== undefined) {
+        guardRpcBody(method, request, response);
+        rpc(request, response);
+      } else if (request.headers["content-type"]?.startsWith("application/grpc")) {
+        answerUnknownRpc(request, response);
+      } else if (path === "/") {
+        answerIndex(request, response);
+      } else {
+        void transcode(request, response);
+      }
+    } catch (error) {
+      // connect-node throws for a Host header that makes no URL; that must end the request, not the process.
+      const isHost = error instanceof TypeError || error instanceof ConnectError;
+      if (!isHost) {
+        deps.onInternalError?.(error, { method: "", traceId: undefined });
+      }
+      const status = isHost
+        ? { code: Code.InvalidArgument, message: "the Host header is not valid", details: [] }
+        : { code: Code.Internal, message: "internal error", details: [] };
+      writeStatus(response, status, isHost ? 400 : 500);
+    }
+  }
+
+  async function transcode(request: Request, response: Response): Promise<void> {
+    try {
+      const found = callerOf(request.headers.authorization);
+      const caller = found instanceof Promise ? await found : found;
+      const refused = await admit(caller, () => addressOf(request));
+      if (refused !== undefined) {
+        writeStatus(response, statusOf(refused, deps.registry), httpStatusOf(refused.code));
+      } else if (!transcoder.handle(request, response, caller)) {
+        const status = { code: Code.NotFound, message: "there is nothing at this path", details: [] };
+        writeStatus(response, status, 404);
+      }
+    } catch (error) {
+      deps.onInternalError?.(error, { method: "", traceId: undefined });
+      writeStatus(response, { code: Code.Internal, message: "internal error", details: [] }, 500);
+    }
+  }
+
+  async function requestGate(context: HandlerContext): Promise<void> {
+    // A balancer's probe must not be refused for coming often.
+    if (context.service.typeName === "grpc.health.v1.Health") {
+      return;
+    }
+    const caller = await callerOf(context.requestHeader.get("authorization") ?? undefined);
+    const refused = await admit(caller, () => context.values.get(addressKey));
+    if (refused !== undefined) {
+      throw refused;
+    }
+  }
+
+  function callerOf(authorization: string | undefined): Caller | undefined | Promise<Caller | undefined> {
+    if (authorization === undefined) {
+      return undefined;
+    }
+    try {
+      const found = deps.verify(authorization);
+      return found instanceof Promise ? found.catch(() => undefined) : found;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async function admit(caller: Caller | undefined, address: () => string): Promise<ConnectError | undefined> {
+    const known = caller !== undefined && caller.subject !== "";
+    const refused = await rateLimiter.consume(known ? `s:${caller.subject}` : `a:${address()}`);
+    if (refused === undefined) {
+      return undefined;
+    }
+    deps.onRateLimited?.(known ? "subject" : "address");
+    return rateLimitError(refused.retryAfterMs);
+  }
+
+  function addressOf(request: Request): string {
+    return callerAddress(request, limits.trustedProxies);
+  }
+
+  /** Bounds what connect-node leaves open about a request's body. */
+  function guardRpcBody(method: DescMethod, request: Request, response: Response): void {
+    if (request.httpVersionMajor < 2) {
+      // connect-node stops reading at an oversized message, which destroys the request but not its connection: the next
+      // request on it would wait for ever. So keep the request, and discard the rest when the answer is out.
+      request[Symbol.asyncIterator] = () => request.iterator({ destroyOnReturn: false });
+      response.once("finish", () => request.readableEnded || discardBody(request));
+      return;
+    }
+    const streams = method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming";
+    if (!streams) {
+      // Over HTTP/1.1 the listener's request timeout ends a slow body; HTTP/2 streams have no such thing.
+      const { stream } = request as Http2ServerRequest;
+      const timer = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), limits.bodyTimeoutMs);
+      request.once("end", () => clearTimeout(timer));
+      request.once("close", () => clearTimeout(timer));
+    }
+  }
+}
+
+/** Reads what is left of a body and throws it away; its sender may go on for a while, not for ever. */
+function discardBody(request: Request): void {
+  let bytes = 0;
+  request.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > discardedBytesMax) {
+      request.socket.destroy();
+    }
+  });
+  request.resume();
+}
+
+const discardedBytesMax = 16 * 1024 * 1024;
+
+/** What travels upstream: who calls, for which trace, in which language. Nothing else of the outside does. */
+const forwardHeaders = [
+  "authorization",
+  "traceparent",
+  "tracestate",
+  "x-request-id",
+  "accept-language",
+] as const;
+
+/** What travels back besides the message. */
+const answerHeaders = ["x-request-id"] as const;
+
+const addressKey = createContextKey<string>("unknown", { description: "network address of the caller" });
+
+/** Namespace of this gateway's request ids (a random UUID, fixed for good: changing it forgets every key in flight). */
+const requestIdNamespace = Buffer.from("6f0dbb8e3a8f4c0c9c1f0e1d6f5a7b21", "hex");
+
+/**
+ * RFC 9562 UUIDv5 of caller and Idempotency-Key: any text becomes the UUID that `request_id` wants, and callers cannot
+ * meet each other's keys. The lengths keep "a"+"bc" and "ab"+"c" apart.
+ */
+export function requestIdOf(subject: string, key: string): string {
+  const hash = createHash("sha1")
+    .update(requestIdNamespace)
+    .update(`${subject.length}:${subject}${key}`)
+    .digest();
+  hash[6] = (hash[6]! & 0x0f) | 0x50;
+  hash[8] = (hash[8]! & 0x3f) | 0x80;
+  const hex = hash.toString("hex", 0, 16);
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/**
+ * gRPC's answer to an unknown service or method. connect-node would answer 404, which gRPC clients take for
+ * UNKNOWN or a broken proxy; grpcurl then does not fall back from reflection v1 to v1alpha.
+ */
+function answerUnknownRpc(request: Request, response: Response): void {
+  request.resume();
+  const contentType = request.headers["content-type"]!;
+  (response as ServerResponse).writeHead(200, {
+    "content-type": contentType.startsWith("application/grpc-web")
+      ? "application/grpc-web+proto"
+      : "application/grpc",
+    "grpc-status": String(Code.Unimplemented),
+    "grpc-message": "unknown service or method",
+  });
+  (response as ServerResponse).end();
+}
+
+function answerIndex(request: Request, response: Response): void {
+  request.resume();
+  const body = `${JSON.stringify({
+    name: "e-LAMPID Mesh",
+    protocols: ["REST (google.api.http)", "Connect", "gRPC-Web", "gRPC"],
+    discovery: "gRPC reflection on this port",
+  })}\n`;
+  (response as ServerResponse).writeHead(200, {
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(body),
+  });
+  (response as ServerResponse).end(body);
+}
+
+function fullName(method: DescMethod): string {
+  return `${method.parent.typeName}/${method.name}`;
+}

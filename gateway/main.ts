@@ -1,0 +1,100 @@
+// The front door, as a process: REST, Connect, gRPC-Web and gRPC on one port, relayed to the services.
+import { createRegistry, type DescService } from "@bufbuild/protobuf";
+import { type ProcessContext, runProcess, standardServices } from "#chassis/process.ts";
+import { traceparentFrom } from "#chassis/trace-context.ts";
+import { createWireTransport } from "#chassis/wire/wire.ts";
+import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.ts";
+import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
+import { NotifikasiService } from "#gen/lampid/notifikasi/v1/notifikasi_service_pb.ts";
+import { success_status } from "#gen/lampid/option/v1/http_pb.ts";
+import { PendudukService } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
+import { StatistikService } from "#gen/lampid/statistik/v1/statistik_service_pb.ts";
+import { createGateway, type Gateway } from "./gateway.ts";
+import { createListener } from "./listener.ts";
+
+/** Who answers what; the name is that of the process, and of its LAMPID_UPSTREAM_ variable. */
+const upstreamServices: Record<string, readonly DescService[]> = {
+  auth: [AuthService],
+  penduduk: [PendudukService],
+  statistik: [StatistikService],
+  notifikasi: [NotifikasiService],
+};
+
+let gateway: Gateway;
+
+await runProcess({
+  name: "gateway",
+  env: process.env,
+  compose(context) {
+    gateway = composeGateway(context);
+  },
+  async listen({ log, signal, onClose }, { host, port }) {
+    const onError = (cause: unknown) => log.error({ err: cause }, "listener failed");
+    const listener = createListener({ handler: gateway.handle, onError });
+    // Streams would hold the drain up to its end; told early, their callers go elsewhere.
+    signal.addEventListener("abort", gateway.drain);
+    onClose(gateway.close);
+    await listener.listen(port, host);
+    return listener;
+  },
+});
+
+function composeGateway({ config, health, log, onClose, telemetry, verifyToken }: ProcessContext): Gateway {
+  const wire = config.oneOf("LAMPID_WIRE", ["grpc-js", "connect-node"], "grpc-js");
+  const upstreams = Object.entries(upstreamServices).map(([name, services]) => {
+    const baseUrl = config.url(`LAMPID_UPSTREAM_${name.toUpperCase()}`, ["http:"]);
+    const transport = createWireTransport({
+      wire,
+      baseUrl,
+      keepalive: { timeMs: 30_000, timeoutMs: 10_000 },
+    });
+    onClose(transport.close);
+    return { name, services, transport };
+  });
+  const services = upstreams.flatMap((upstream) => upstream.services);
+  for (const service of services) health.addService(service.typeName);
+
+  const { meter } = telemetry;
+  const duration = meter.createHistogram("gateway.call.duration", {
+    unit: "ms",
+    description: "Duration of a call through the gateway",
+    advice: {
+      explicitBucketBoundaries: [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000, 60_000],
+    },
+  });
+  const limited = meter.createCounter("gateway.rate_limited", {
+    description: "Calls refused by the rate limit",
+  });
+  const breakers = meter.createCounter("gateway.breaker", {
+    description: "Changes of state of a circuit breaker",
+  });
+
+  return createGateway({
+    upstreams,
+    registry: createRegistry(file_google_rpc_error_details, ...services),
+    successStatus: success_status,
+    verify: verifyToken,
+    traceparent: traceparentFrom,
+    limits: {
+      callsPerMinute: config.integer("LAMPID_RATE_LIMIT_PER_MINUTE", {
+        min: 1,
+        max: 100_000_000,
+        fallback: 100,
+      }),
+      trustedProxies: config.integer("LAMPID_TRUSTED_PROXIES", { min: 0, max: 10, fallback: 0 }),
+    },
+    routes(router) {
+      for (const { service, implementation } of standardServices(health, services)) {
+        router.service(service, implementation);
+      }
+    },
+    onInternalError: (cause, call) => log.error({ ...call, err: cause }, "call failed"),
+    onCall: ({ protocol, method, code, durationMs }) =>
+      duration.record(durationMs, { protocol, method, code }),
+    onRateLimited: (known) => limited.add(1, { known }),
+    onBreaker(upstream, state) {
+      breakers.add(1, { upstream, state });
+      log.warn({ upstream, state }, "circuit breaker changed state");
+    },
+  });
+}

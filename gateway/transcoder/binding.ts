@@ -1,0 +1,304 @@
+// Binds one HTTP rule to one unary method: path, query and body to the input message, the output message to the body.
+import {
+  create,
+  type DescField,
+  type DescMessage,
+  type DescMethod,
+  type DescMethodUnary,
+  fromJson,
+  type JsonObject,
+  type JsonValue,
+  type Message,
+  mergeFromJson,
+  type Registry,
+  toJson,
+} from "@bufbuild/protobuf";
+import { parseBody } from "./body.ts";
+import {
+  type FieldPath,
+  findField,
+  fitsUrl,
+  hasOwnJson,
+  isSet,
+  resolveFieldPath,
+  setField,
+  textToJson,
+} from "./field.ts";
+import { createQueryReader, type QueryReader } from "./query.ts";
+import type { HttpRule } from "./rule.ts";
+import { badRequest, type FieldViolation } from "./status.ts";
+import { parseTemplate, type Template, type Variable, variableValue } from "./template.ts";
+import { describeField, findViolations } from "./violations.ts";
+
+/** A rule, compiled. */
+export interface Binding {
+  readonly method: DescMethodUnary;
+  readonly httpMethod: string;
+  readonly template: Template;
+  /** Whether the rule reads a body at all. */
+  readonly hasBody: boolean;
+  /** The string field `request_id` of the input, if it has one. */
+  readonly requestIdField: DescField | undefined;
+  /** Makes the input message; throws a Refusal. */
+  read(segments: readonly string[], query: string, body: Buffer | undefined): Message;
+  /** Makes the body of the answer. */
+  write(output: Message): string;
+}
+
+export interface BindingOptions {
+  readonly registry?: Registry;
+  /** Write fields that hold their default, too. Default: false, as ProtoJSON. */
+  readonly emitUnpopulated?: boolean;
+}
+
+/** Thrown at start-up for a rule that cannot work; the message names file, method and reason. */
+export class RuleError extends Error {
+  override name = "RuleError";
+
+  constructor(method: DescMethod, reason: string) {
+    super(`${method.parent.file.proto.name}: ${method.parent.typeName}.${method.name}: ${reason}`);
+  }
+}
+
+/** Compiles a rule; throws RuleError. */
+export function createBinding(method: DescMethod, rule: HttpRule, options: BindingOptions = {}): Binding {
+  const fail = (reason: string): never => {
+    throw new RuleError(method, reason);
+  };
+  if (!isUnary(method)) {
+    return fail("only unary methods can be bound to HTTP yet");
+  }
+  const { input, output } = method;
+  const template = parse(rule.template, fail);
+  if (rule.method === "") {
+    fail("the rule has no HTTP method");
+  }
+  const pathSetters = template.variables.map((variable) => createPathSetter(input, variable, fail));
+  const body = rule.body === "" || rule.body === "*" ? undefined : findField(input, rule.body);
+  if (body === undefined && rule.body !== "" && rule.body !== "*") {
+    fail(`body: no field "${rule.body}" in ${input.typeName}`);
+  }
+  const bound = [
+    ...template.variables.map((v) => v.path.join(".")),
+    ...(rule.body === "" ? [] : [body?.name ?? "*"]),
+  ];
+  const queryReader: QueryReader = createQueryReader(input, bound);
+  const requestId = input.fields.find((field) => field.name === "request_id");
+  const fillMask = rule.method === "PATCH" ? createMaskFiller(input, body, template) : undefined;
+
+  // Passing a registry makes protobuf-es look for extensions in every message, so it is passed where an Any can be.
+  const inputRegistry = mayHoldAny(input) ? options.registry : undefined;
+  const readOptions = { registry: inputRegistry };
+
+  return {
+    method,
+    httpMethod: rule.method,
+    template,
+    hasBody: rule.body !== "",
+    requestIdField:
+      requestId?.fieldKind === "scalar" && requestId.scalar === stringType ? requestId : undefined,
+    read(segments, query, bytes) {
+      let message: Message;
+      let json: JsonValue | undefined;
+      if (bytes === undefined) {
+        message = create(input);
+      } else if (body === undefined) {
+        json = parseBody(bytes);
+        message = readMessage(json);
+      } else {
+        message = create(input);
+        if (bytes.length > 0) {
+          json = parseBody(bytes);
+          readBodyField(message, body, json);
+        }
+      }
+      for (const set of pathSetters) {
+        set(message, segments);
+      }
+      if (query !== "") {
+        queryReader(message, query);
+      }
+      if (fillMask !== undefined && json !== undefined) {
+        fillMask(message, json);
+      }
+      return message;
+    },
+    write: createWriter(output, rule.responseBody, options, fail),
+  };
+
+  function readMessage(json: JsonValue): Message {
+    try {
+      return fromJson(input, json, readOptions);
+    } catch {
+      throw invalidBody(findViolations(input, json, "", inputRegistry));
+    }
+  }
+
+  function readBodyField(message: Message, field: DescField, json: JsonValue): void {
+    const wrapped = { [field.jsonName]: json };
+    try {
+      mergeFromJson(input, message, wrapped, readOptions);
+    } catch {
+      throw invalidBody(findViolations(input, wrapped, "", inputRegistry));
+    }
+  }
+}
+
+function isUnary(method: DescMethod): method is DescMethodUnary {
+  return method.methodKind === "unary";
+}
+
+const stringType = 9; // ScalarType.STRING
+
+function invalidBody(violations: FieldViolation[]) {
+  // The walk and the reader agree by construction; should they not, the caller still gets a 400 that says where.
+  const found =
+    violations.length > 0
+      ? violations
+      : [{ field: "body", description: "does not fit the request message", reason: "INVALID_VALUE" }];
+  return badRequest("the request body is not valid", found);
+}
+
+function parse(source: string, fail: (reason: string) => never): Template {
+  try {
+    return parseTemplate(source);
+  } catch (error) {
+    return fail((error as Error).message);
+  }
+}
+
+type PathSetter = (message: Message, segments: readonly string[]) => void;
+
+function createPathSetter(
+  input: DescMessage,
+  variable: Variable,
+  fail: (reason: string) => never,
+): PathSetter {
+  const path = resolveFieldPath(input, variable.path);
+  if (typeof path === "string") {
+    return fail(`path variable: ${path}`);
+  }
+  const { field } = path;
+  if (
+    field.fieldKind === "list" ||
+    field.fieldKind === "map" ||
+    path.parents.some((p) => p.fieldKind !== "message")
+  ) {
+    return fail(`path variable "${path.name}" must not be or lie in a repeated field`);
+  }
+  if (!fitsUrl(field)) {
+    return fail(`path variable "${path.name}" cannot be a message`);
+  }
+  const { localName } = field;
+  if (path.parents.length === 0 && field.scalar === stringType && field.oneof === undefined) {
+    return (message, segments) => {
+      (message as unknown as Record<string, unknown>)[localName] = variableValue(variable, segments);
+    };
+  }
+  return (message, segments) => {
+    try {
+      setField(message, path, textToJson(field, variableValue(variable, segments)));
+    } catch {
+      throw badRequest("the path is not valid", [
+        { field: path.name, description: describeField(field), reason: "INVALID_VALUE" },
+      ]);
+    }
+  };
+}
+
+/**
+ * AIP-134: a PATCH without a mask changes the fields that its body has. Fields that the path binds are not part of it,
+ * nor is the etag, which is a condition on the change (AIP-154) and not a value to store.
+ */
+function createMaskFiller(
+  input: DescMessage,
+  body: DescField | undefined,
+  template: Template,
+): ((message: Message, json: JsonValue) => void) | undefined {
+  const mask = input.fields.find(
+    (field) => field.fieldKind === "message" && field.message.typeName === "google.protobuf.FieldMask",
+  );
+  if (
+    mask === undefined ||
+    mask.name !== "update_mask" ||
+    body?.fieldKind !== "message" ||
+    hasOwnJson(body.message)
+  ) {
+    return undefined;
+  }
+  const resource = body.message;
+  const fromPath = new Set(
+    template.variables.filter((v) => v.path[0] === body.name).map((v) => v.path.slice(1).join(".")),
+  );
+  const maskPath: FieldPath = { name: mask.name, parents: [], field: mask };
+  return (message, json) => {
+    if (isSet(message, maskPath)) {
+      return;
+    }
+    const paths: string[] = [];
+    collectPaths(resource, json as JsonObject, "", paths);
+    const given = paths.filter((path) => path !== "etag" && !fromPath.has(path));
+    const target = message as unknown as Record<string, unknown>;
+    target[mask.localName] = create(mask.message!, { paths: given } as never);
+  };
+}
+
+function collectPaths(message: DescMessage, json: JsonObject, prefix: string, paths: string[]): void {
+  for (const key of Object.keys(json)) {
+    const field = findField(message, key);
+    if (field === undefined) {
+      continue; // an extension: it has no path
+    }
+    const value = json[key];
+    const path = prefix + field.name;
+    if (
+      field.fieldKind === "message" &&
+      !hasOwnJson(field.message) &&
+      typeof value === "object" &&
+      value !== null &&
+      Object.keys(value).length > 0
+    ) {
+      collectPaths(field.message, value as JsonObject, `${path}.`, paths);
+    } else {
+      paths.push(path);
+    }
+  }
+}
+
+function createWriter(
+  output: DescMessage,
+  responseBody: string,
+  options: BindingOptions,
+  fail: (reason: string) => never,
+): (message: Message) => string {
+  const writeOptions = {
+    alwaysEmitImplicit: options.emitUnpopulated ?? false,
+    registry: mayHoldAny(output) ? options.registry : undefined,
+  };
+  if (responseBody === "") {
+    return (message) => JSON.stringify(toJson(output, message, writeOptions));
+  }
+  const field =
+    findField(output, responseBody) ??
+    fail(`response_body: no field "${responseBody}" in ${output.typeName}`);
+  // What stands for a field that is not set: the default of a scalar, [] or {}, and null for a message.
+  const empty = toJson(output, create(output), { ...writeOptions, alwaysEmitImplicit: true }) as JsonObject;
+  const unset = JSON.stringify(empty[field.jsonName] ?? null);
+  return (message) => {
+    const value = (toJson(output, message, writeOptions) as JsonObject)[field.jsonName];
+    return value === undefined ? unset : JSON.stringify(value);
+  };
+}
+
+/** Whether a google.protobuf.Any or an extension can occur anywhere in the message. */
+function mayHoldAny(message: DescMessage, seen = new Set<DescMessage>()): boolean {
+  if (seen.has(message)) {
+    return false;
+  }
+  seen.add(message);
+  return (
+    message.typeName === "google.protobuf.Any" ||
+    message.proto.extensionRange.length > 0 ||
+    message.fields.some((field) => field.message !== undefined && mayHoldAny(field.message, seen))
+  );
+}

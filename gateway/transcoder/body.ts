@@ -1,0 +1,184 @@
+// Reads a request body within bounds of size and time, and parses it as JSON.
+import { isUtf8 } from "node:buffer";
+import type { Http2ServerResponse } from "node:http2";
+import type { JsonValue } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import { badRequest, Refusal, type Request, type Response, writeStatus } from "./status.ts";
+
+export interface BodyLimits {
+  /** A larger body is refused with 413. */
+  readonly maxBytes: number;
+  /** A body that is not complete this long after its head is refused with 408. */
+  readonly timeoutMs: number;
+}
+
+/** Thrown when the caller went away before the body was complete: there is nobody to answer. */
+export class CallerGone extends Error {
+  override name = "CallerGone";
+}
+
+/** After a 413, how long and how much of the rest is read and thrown away before the connection is closed. */
+const lingerMs = 2_000;
+const lingerBytesMax = 16 * 1024 * 1024;
+
+/** Reads the whole body; never holds more than `maxBytes` and one chunk. */
+export function readBody(request: Request, limits: BodyLimits): Promise<Buffer> {
+  const announced = request.headers["content-length"];
+  if (announced !== undefined && Number(announced) > limits.maxBytes) {
+    return Promise.reject(tooLarge(limits.maxBytes));
+  }
+  if (request.destroyed) {
+    return Promise.reject(new CallerGone());
+  }
+  return new Promise((resolve, reject) => {
+    let first: Buffer | undefined;
+    let more: Buffer[] | undefined;
+    let bytes = 0;
+    const timer = setTimeout(
+      () =>
+        finish(
+          new Refusal(
+            408,
+            Code.DeadlineExceeded,
+            `the request body was not complete after ${limits.timeoutMs} ms`,
+          ),
+        ),
+      limits.timeoutMs,
+    );
+
+    request.on("data", onData);
+    request.on("end", onEnd);
+    request.on("close", onClose);
+    request.on("error", onClose);
+
+    function onData(chunk: Buffer): void {
+      bytes += chunk.length;
+      if (bytes > limits.maxBytes) {
+        finish(tooLarge(limits.maxBytes));
+      } else if (first === undefined) {
+        first = chunk;
+      } else {
+        more ??= [first];
+        more.push(chunk);
+      }
+    }
+    function onEnd(): void {
+      finish(undefined);
+    }
+    function onClose(): void {
+      finish(new CallerGone());
+    }
+    function finish(error: Error | undefined): void {
+      clearTimeout(timer);
+      request.off("data", onData);
+      request.off("end", onEnd);
+      request.off("close", onClose);
+      if (error !== undefined) {
+        request.pause();
+        reject(error);
+      } else {
+        resolve(more === undefined ? (first ?? emptyBody) : Buffer.concat(more));
+      }
+    }
+  });
+}
+
+/** Refuses a body of another type: 415. A body without a Content-Type is taken for JSON. */
+export function checkJsonType(request: Request): void {
+  const encoding = request.headers["content-encoding"];
+  if (encoding !== undefined && encoding !== "identity") {
+    throw new Refusal(
+      415,
+      Code.InvalidArgument,
+      "Content-Encoding is not supported: send the body uncompressed",
+      [],
+      {
+        "accept-encoding": "identity",
+      },
+    );
+  }
+  const type = request.headers["content-type"];
+  if (type === undefined || type === "application/json") {
+    return;
+  }
+  const [essence, ...parameters] = type.toLowerCase().split(";", 8);
+  const isJson = /^application\/(?:json|[a-z0-9.-]+\+json)$/.test(essence!.trim());
+  const isUtf8Text = parameters.every((p) => !/^\s*charset=/.test(p) || /^\s*charset="?utf-?8"?\s*$/.test(p));
+  if (!isJson || !isUtf8Text) {
+    throw new Refusal(415, Code.InvalidArgument, "Content-Type must be application/json in UTF-8", [], {
+      accept: "application/json",
+    });
+  }
+}
+
+/** Parses a JSON body. An empty one is the empty object. */
+export function parseBody(body: Buffer): JsonValue {
+  if (body.length === 0) {
+    return {};
+  }
+  // JSON.parse would see U+FFFD for broken bytes, and they would be stored as if the caller had sent that.
+  if (!isUtf8(body)) {
+    throw badRequest("the request body is not UTF-8", [
+      { field: "body", description: "must be UTF-8", reason: "INVALID_UTF8" },
+    ]);
+  }
+  try {
+    return JSON.parse(body.toString("utf8")) as JsonValue;
+  } catch (error) {
+    // The parser's message quotes the body; only the position may go into an answer and from there into logs.
+    const position = /at position (\d+)/.exec((error as Error).message)?.[1];
+    throw badRequest("the request body is not valid JSON", [
+      {
+        field: "body",
+        description:
+          position === undefined ? "must be valid JSON" : `is not valid JSON at position ${position}`,
+        reason: "INVALID_JSON",
+      },
+    ]);
+  }
+}
+
+/**
+ * Answers a request whose body stays unread, and ends its connection. Over HTTP/1.1 the rest is read and discarded for a
+ * bounded while first: closing on unread bytes sends RST, which can overtake the answer. Over HTTP/2 only the stream is
+ * reset, after the answer.
+ */
+export function refuseUnread(
+  request: Request,
+  response: Response,
+  refusal: Refusal,
+  fixedHeaders: Readonly<Record<string, string>>,
+): void {
+  if (request.httpVersionMajor >= 2) {
+    const { stream } = response as Http2ServerResponse;
+    response.once("finish", () => stream?.close());
+    writeStatus(response, refusal.status, refusal.httpStatus, { ...fixedHeaders, ...refusal.headers });
+    return;
+  }
+  const headers = { ...fixedHeaders, ...refusal.headers, connection: "close" };
+  writeStatus(response, refusal.status, refusal.httpStatus, headers, true);
+  let bytes = 0;
+  // The answer is complete on the wire (it has a Content-Length); ending it closes the connection.
+  const end = () => {
+    clearTimeout(timer);
+    request.off("data", onData);
+    response.end();
+  };
+  const onData = (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > lingerBytesMax) {
+      end();
+    }
+  };
+  const timer = setTimeout(end, lingerMs);
+  request.on("data", onData);
+  request.once("end", end);
+  request.once("close", end);
+  request.resume();
+}
+
+const emptyBody = Buffer.alloc(0);
+
+function tooLarge(maxBytes: number): Refusal {
+  return new Refusal(413, Code.ResourceExhausted, `the request body is larger than ${maxBytes} bytes`);
+}

@@ -1,0 +1,188 @@
+// A small service with every kind of field and rule, built as descriptors in memory, for the tests of this module.
+import {
+  create,
+  createFileRegistry,
+  type DescMethod,
+  type DescService,
+  type FileRegistry,
+  fromJson,
+  type Message,
+} from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import {
+  FileDescriptorProtoSchema,
+  FileDescriptorSetSchema,
+  file_google_protobuf_duration,
+  file_google_protobuf_field_mask,
+  file_google_protobuf_struct,
+  file_google_protobuf_timestamp,
+  file_google_protobuf_wrappers,
+  MethodOptionsSchema,
+} from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import type { HttpRule } from "./rule.ts";
+
+export type RuleSpec = Partial<HttpRule> & { additional?: Partial<HttpRule>[] };
+
+export type StreamingSpec = { serverStreaming?: boolean; clientStreaming?: boolean };
+
+/** Builds a service `test.v1.Library` whose methods are `Book -> Book`, one per rule, named M0, M1, ... */
+export function buildService(rules: RuleSpec[], options: StreamingSpec = {}): DescService {
+  return buildRegistry(rules, options).getService("test.v1.Library")!;
+}
+
+export function buildRegistry(rules: RuleSpec[], options: StreamingSpec = {}): FileRegistry {
+  const scalar = (name: string, number: number, type: string, extra = {}) => ({
+    name,
+    number,
+    type,
+    label: "LABEL_OPTIONAL",
+    ...extra,
+  });
+  const message = (name: string, number: number, typeName: string, label = "LABEL_OPTIONAL") => ({
+    name,
+    number,
+    type: "TYPE_MESSAGE",
+    typeName,
+    label,
+  });
+  const wkts = [
+    file_google_protobuf_duration,
+    file_google_protobuf_field_mask,
+    file_google_protobuf_struct,
+    file_google_protobuf_timestamp,
+    file_google_protobuf_wrappers,
+  ];
+  const file = fromJson(FileDescriptorProtoSchema, {
+    name: "test/v1/library.proto",
+    package: "test.v1",
+    syntax: "proto3",
+    dependency: wkts.map((wkt) => wkt.proto.name),
+    enumType: [
+      {
+        name: "Genre",
+        value: [
+          { name: "GENRE_UNSPECIFIED", number: 0 },
+          { name: "GENRE_NOVEL", number: 1 },
+        ],
+      },
+    ],
+    messageType: [
+      {
+        name: "Book",
+        oneofDecl: [{ name: "key" }],
+        field: [
+          scalar("name", 1, "TYPE_STRING"),
+          scalar("page_count", 2, "TYPE_INT32"),
+          scalar("copies_sold", 3, "TYPE_INT64"),
+          scalar("in_print", 4, "TYPE_BOOL"),
+          scalar("rating", 5, "TYPE_DOUBLE"),
+          scalar("cover", 6, "TYPE_BYTES"),
+          scalar("genre", 7, "TYPE_ENUM", { typeName: ".test.v1.Genre" }),
+          scalar("tags", 8, "TYPE_STRING", { label: "LABEL_REPEATED" }),
+          message("author", 9, ".test.v1.Author"),
+          message("published", 10, ".google.protobuf.Timestamp"),
+          message("loan", 11, ".google.protobuf.Duration"),
+          message("update_mask", 12, ".google.protobuf.FieldMask"),
+          message("subtitle", 13, ".google.protobuf.StringValue"),
+          message("signed", 14, ".google.protobuf.BoolValue"),
+          message("sequels", 15, ".test.v1.Book", "LABEL_REPEATED"),
+          scalar("isbn", 16, "TYPE_STRING", { oneofIndex: 0 }),
+          scalar("ean", 17, "TYPE_STRING", { oneofIndex: 0 }),
+          scalar("request_id", 18, "TYPE_STRING"),
+          scalar("etag", 19, "TYPE_STRING"),
+          message("extra", 20, ".google.protobuf.Struct"),
+          scalar("genres", 21, "TYPE_ENUM", { typeName: ".test.v1.Genre", label: "LABEL_REPEATED" }),
+        ],
+      },
+      {
+        name: "Author",
+        field: [
+          scalar("full_name", 1, "TYPE_STRING"),
+          scalar("born", 2, "TYPE_INT32"),
+          message("mentor", 3, ".test.v1.Author"),
+        ],
+      },
+    ],
+    service: [
+      {
+        name: "Library",
+        method: rules.map((_, index) => ({
+          name: `M${index}`,
+          inputType: ".test.v1.Book",
+          outputType: ".test.v1.Book",
+          serverStreaming: options.serverStreaming ?? false,
+          clientStreaming: options.clientStreaming ?? false,
+        })),
+      },
+    ],
+  });
+  for (const field of file.messageType.flatMap((type) => type.field)) {
+    field.jsonName = field.name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()); // as protoc does
+  }
+  for (const [index, method] of file.service[0]!.method.entries()) {
+    method.options = create(MethodOptionsSchema);
+    method.options.$unknown = [
+      { no: 72295728, wireType: WireType.LengthDelimited, data: prefixed(encodeRule(rules[index]!)) },
+    ];
+  }
+  return createFileRegistry(
+    create(FileDescriptorSetSchema, { file: [...wkts.map((wkt) => wkt.proto), file] }),
+  );
+}
+
+/** A transport that answers every unary call by `answer`, and records what it was called with. */
+export function fakeTransport(answer: (input: Message, method: DescMethod) => unknown = (input) => input) {
+  const calls: { input: Record<string, unknown>; timeoutMs: number | undefined; headers: Headers }[] = [];
+  const transport = {
+    async unary(
+      method: DescMethod,
+      signal: AbortSignal | undefined,
+      timeoutMs: number | undefined,
+      header: Record<string, string> | undefined,
+      input: Message,
+    ) {
+      calls.push({ input: input as never, timeoutMs, headers: new Headers(header) });
+      const aborted = new Promise<never>((_, reject) =>
+        signal?.addEventListener("abort", () => reject(new ConnectError("canceled", Code.Canceled))),
+      );
+      aborted.catch(() => {}); // may come after the answer
+      const message = await Promise.race([answer(input, method), aborted]);
+      return {
+        stream: false,
+        method,
+        message,
+        header: new Headers(),
+        trailer: new Headers(),
+        service: method.parent,
+      };
+    },
+  } as unknown as Transport;
+  return { transport, calls };
+}
+
+const numberByMethod: Record<string, number> = { GET: 2, PUT: 3, POST: 4, DELETE: 5, PATCH: 6 };
+
+function encodeRule(rule: RuleSpec): Uint8Array {
+  const writer = new BinaryWriter();
+  const method = rule.method ?? "GET";
+  const template = rule.template ?? "/";
+  const number = numberByMethod[method];
+  if (number === undefined) {
+    const custom = new BinaryWriter().tag(1, WireType.LengthDelimited).string(method);
+    custom.tag(2, WireType.LengthDelimited).string(template);
+    writer.tag(8, WireType.LengthDelimited).bytes(custom.finish());
+  } else {
+    writer.tag(number, WireType.LengthDelimited).string(template);
+  }
+  writer.tag(7, WireType.LengthDelimited).string(rule.body ?? "");
+  writer.tag(12, WireType.LengthDelimited).string(rule.responseBody ?? "");
+  for (const nested of rule.additional ?? []) {
+    writer.tag(11, WireType.LengthDelimited).bytes(encodeRule(nested));
+  }
+  return writer.finish();
+}
+
+function prefixed(bytes: Uint8Array): Uint8Array {
+  return new BinaryWriter().bytes(bytes).finish();
+}

@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { describe, test } from "node:test";
+import { assertPortsFree, freePortOffset } from "./ports.ts";
+import { environmentOf, PROCESSES, portsOf, urlsOf } from "./processes.ts";
+
+describe("ports", () => {
+  test("a port in use is named with who needs it and how to move it", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    try {
+      await assert.rejects(assertPortsFree([{ port, host: "127.0.0.1", what: "penduduk" }]), {
+        message: `port ${port}, which penduduk needs, is in use: stop what uses it, or move all ports with LAMPID_PORT_OFFSET`,
+      });
+    } finally {
+      server.close();
+    }
+  });
+
+  test("an address of another machine is named", async () => {
+    await assert.rejects(
+      assertPortsFree([{ port: 40_000, host: "192.0.2.1", what: "gateway" }]),
+      /LAMPID_HOST: 192\.0\.2\.1/,
+    );
+  });
+
+  test("two offsets at the same time differ, and neither has a port of the other", async () => {
+    const offsets = await Promise.all([freePortOffset(), freePortOffset(), freePortOffset()]);
+    assert.equal(new Set(offsets).size, 3);
+    const ports = offsets.flatMap((portOffset) => portsOf(PROCESSES, { host: "127.0.0.1", portOffset }));
+    assert.equal(new Set(ports.map(({ port }) => port)).size, ports.length);
+  });
+});
+
+describe("the environment of a process", () => {
+  const options = {
+    processes: PROCESSES,
+    env: {
+      PATH: "/bin",
+      SECRET: "x",
+      LAMPID_LOG_LEVEL: "debug",
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://o",
+      LAMPID_PORT: "1",
+    },
+    host: "0.0.0.0",
+    portOffset: 100,
+    dataDir: "/data",
+    databaseUrl: (role: string, database = role) => `postgres://${role}@/${database}`,
+  };
+  const environmentFor = (name: string) => {
+    const spec = PROCESSES.find((each) => each.name === name);
+    assert.ok(spec);
+    return environmentOf(spec, options);
+  };
+
+  test("says where it listens and where everyone else is, all moved by the offset", () => {
+    const env = environmentFor("penduduk");
+    assert.equal(env.LAMPID_PORT, "9102");
+    assert.equal(env.LAMPID_ADMIN_PORT, "10102");
+    assert.equal(env.LAMPID_ISSUER_URL, "http://127.0.0.1:8181");
+    assert.equal(env.LAMPID_UPSTREAM_STATISTIK, "http://127.0.0.1:9105");
+    assert.equal(env.LAMPID_UPSTREAM_DUKCAPIL, "http://127.0.0.1:9110");
+    assert.equal(environmentFor("auth").LAMPID_ISSUER_PORT, "8181");
+  });
+
+  test("gives each the URL of its own database alone, and of the bus with its own role", () => {
+    const env = environmentFor("statistik");
+    assert.equal(env.LAMPID_DATABASE_URL, "postgres://statistik@/statistik");
+    assert.equal(env.LAMPID_BUS_URL, "postgres://statistik@/bus");
+    assert.equal(environmentFor("gateway").LAMPID_DATABASE_URL, undefined);
+    assert.ok(!JSON.stringify(environmentFor("dukcapil")).includes("postgres://"));
+  });
+
+  test("only the gateway and the issuer listen beyond loopback", () => {
+    const exposed = PROCESSES.filter(({ name }) => environmentFor(name).LAMPID_HOST !== "127.0.0.1");
+    assert.deepEqual(
+      exposed.map(({ name }) => name),
+      ["gateway", "auth"],
+    );
+  });
+
+  test("passes LAMPID_* and OTEL_* on, and nothing that is not ours", () => {
+    const env = environmentFor("integrasi");
+    assert.equal(env.LAMPID_LOG_LEVEL, "debug");
+    assert.equal(env.OTEL_EXPORTER_OTLP_ENDPOINT, "http://o");
+    assert.equal(env.SECRET, undefined);
+  });
+
+  test("a server on all addresses is reached on loopback", () => {
+    assert.equal(urlsOf(PROCESSES, options).gateway, "http://127.0.0.1:8180");
+  });
+});

@@ -1,0 +1,97 @@
+// What is in the embedded PostgreSQL before the migrations: a database and a role per service, and their passwords.
+import { randomBytes } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import pg from "pg";
+import { MeshError } from "./mesh-error.ts";
+
+/** Each is a database and the login role that owns it. `bus` is the event bus: every role may connect to that one. */
+export const DATABASES = [
+  "auth",
+  "penduduk",
+  "pelaporan",
+  "notifikasi",
+  "statistik",
+  "integrasi",
+  "bus",
+] as const;
+
+export type DatabaseName = (typeof DATABASES)[number];
+
+/** `<dataDir>/secrets.json`. */
+export type Secrets = { superuser: string; roles: Record<string, string> };
+
+/**
+ * Databases and roles, each made when missing; grants and passwords are set at every start, so that a hand-edited
+ * cluster or a new secrets.json comes right by itself.
+ */
+export async function provision(superuserUrl: string, { roles }: Secrets): Promise<void> {
+  await withClient(superuserUrl, async (client) => {
+    const names = async (sql: string) =>
+      new Set((await client.query<{ name: string }>(sql)).rows.map((row) => row.name));
+    const [foundRoles, foundDatabases] = [
+      await names("SELECT rolname AS name FROM pg_roles"),
+      await names("SELECT datname AS name FROM pg_database"),
+    ];
+    const statements = foundRoles.has("bus_user") ? [] : ["CREATE ROLE bus_user NOLOGIN"];
+    for (const name of DATABASES) {
+      const verb = foundRoles.has(name) ? "ALTER" : "CREATE";
+      statements.push(
+        `${verb} ROLE ${name} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD '${roles[name]}'`,
+      );
+    }
+    statements.push(`GRANT bus_user TO ${DATABASES.filter((name) => name !== "bus").join(", ")}`);
+    statements.push("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC");
+    await client.query(statements.join(";\n"));
+    for (const name of DATABASES) {
+      // Cannot share a transaction, so it cannot share a query. 10 ms each.
+      if (!foundDatabases.has(name)) await client.query(`CREATE DATABASE ${name} OWNER ${name}`);
+    }
+    await client.query(
+      `REVOKE ALL ON DATABASE ${DATABASES.join(", ")} FROM PUBLIC; GRANT CONNECT ON DATABASE bus TO bus_user`,
+    );
+  });
+  const penduduk = new URL(superuserUrl);
+  penduduk.pathname = "/penduduk";
+  await withClient(penduduk.href, async (client) => {
+    const { rows } = await client.query<{ name: string }>(
+      "SELECT name FROM pg_available_extensions WHERE name IN ('pg_trgm', 'unaccent') AND installed_version IS NULL",
+    );
+    for (const { name } of rows) await client.query(`CREATE EXTENSION IF NOT EXISTS ${name}`);
+  });
+}
+
+export async function withClient(url: string, use: (client: pg.Client) => Promise<void>): Promise<void> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
+  // A server that is killed while we are idle between two queries must not end this process.
+  client.on("error", () => {});
+  try {
+    await client.connect();
+    await use(client);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+export function readSecrets(dataDir: string): Secrets | undefined {
+  const path = join(dataDir, "secrets.json");
+  if (!existsSync(path)) return undefined;
+  try {
+    const { superuser, roles } = JSON.parse(readFileSync(path, "utf8")) as Secrets;
+    if (typeof superuser === "string" && typeof roles === "object") return { superuser, roles };
+  } catch {
+    // Falls through: whatever is wrong with it, the answer is the same.
+  }
+  throw new MeshError(`${path} cannot be read as JSON; delete it to get new passwords`);
+}
+
+/** Passwords are URL- and SQL-safe: letters, digits, - and _. */
+export function completeSecrets(found: Secrets | undefined): Secrets {
+  const password = () => randomBytes(24).toString("base64url");
+  const known = Object.entries({ superuser: found?.superuser, ...found?.roles });
+  const valid = new Map(known.filter(([, text]) => /^[\w-]{16,}$/.test(text ?? "")));
+  return {
+    superuser: valid.get("superuser") ?? password(),
+    roles: Object.fromEntries(DATABASES.map((name) => [name, valid.get(name) ?? password()])),
+  };
+}
