@@ -1,5 +1,4 @@
 // The front door: REST by transcoding, and Connect, gRPC-Web and gRPC by relay, behind one rate limit and one breaker an upstream.
-import { createHash } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { constants, type Http2ServerRequest } from "node:http2";
 import type { DescMethod, DescService, Registry } from "@bufbuild/protobuf";
@@ -13,6 +12,7 @@ import {
   type Transport,
 } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { v5 as uuidv5 } from "uuid";
 import { callerAddress } from "./address.ts";
 import { type BreakerState, breakTransport } from "./breaker.ts";
 import { memoryRateLimiter, type RateLimiter, rateLimitError } from "./rate-limit.ts";
@@ -332,21 +332,14 @@ const answerHeaders = ["x-request-id"] as const;
 const addressKey = createContextKey<string>("unknown", { description: "network address of the caller" });
 
 /** Namespace of this gateway's request ids (a random UUID, fixed for good: changing it forgets every key in flight). */
-const requestIdNamespace = Buffer.from("6f0dbb8e3a8f4c0c9c1f0e1d6f5a7b21", "hex");
+const requestIdNamespace = "6f0dbb8e-3a8f-4c0c-9c1f-0e1d6f5a7b21";
 
 /**
  * RFC 9562 UUIDv5 of caller and Idempotency-Key: any text becomes the UUID that `request_id` wants, and callers cannot
  * meet each other's keys. The lengths keep "a"+"bc" and "ab"+"c" apart.
  */
 export function requestIdOf(subject: string, key: string): string {
-  const hash = createHash("sha1")
-    .update(requestIdNamespace)
-    .update(`${subject.length}:${subject}${key}`)
-    .digest();
-  hash[6] = (hash[6]! & 0x0f) | 0x50;
-  hash[8] = (hash[8]! & 0x3f) | 0x80;
-  const hex = hash.toString("hex", 0, 16);
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  return uuidv5(`${subject.length}:${subject}${key}`, requestIdNamespace);
 }
 
 /**

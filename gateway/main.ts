@@ -2,7 +2,7 @@
 import { createRegistry, type DescService } from "@bufbuild/protobuf";
 import { type ProcessContext, runProcess, standardServices } from "#chassis/process.ts";
 import { traceparentFrom } from "#chassis/trace-context.ts";
-import { createWireTransport } from "#chassis/wire/wire.ts";
+import { createWireTransport, wireNames } from "#chassis/wire/wire.ts";
 import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.ts";
 import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
 import { NotifikasiService } from "#gen/lampid/notifikasi/v1/notifikasi_service_pb.ts";
@@ -40,7 +40,7 @@ await runProcess({
 });
 
 function composeGateway({ config, health, log, onClose, telemetry, verifyToken }: ProcessContext): Gateway {
-  const wire = config.oneOf("LAMPID_WIRE", ["grpc-js", "connect-node"], "grpc-js");
+  const wire = config.oneOf("LAMPID_WIRE", wireNames, "grpc-js");
   const upstreams = Object.entries(upstreamServices).map(([name, services]) => {
     const baseUrl = config.url(`LAMPID_UPSTREAM_${name.toUpperCase()}`, ["http:"]);
     const transport = createWireTransport({

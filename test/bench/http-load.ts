@@ -24,7 +24,15 @@ export type Load = {
 
 type Connection = { socket: Socket; dueAt: number; pending: string; busy: boolean };
 
-export async function runLoad({ host, port, connections, seconds, rate, request, expectStatus }: Load): Promise<LoadResult> {
+export async function runLoad({
+  host,
+  port,
+  connections,
+  seconds,
+  rate,
+  request,
+  expectStatus,
+}: Load): Promise<LoadResult> {
   const latencies: number[] = [];
   const samples: string[] = [];
   let errors = 0;
@@ -100,7 +108,8 @@ export async function runLoad({ host, port, connections, seconds, rate, request,
   stopped = rate === undefined;
   const measuredSeconds = (performance.now() - startedAt) / 1000;
   const answers = latencies.length;
-  for (let waited = 0; waited < 5_000 && (waiting.length > 0 || all.some(({ busy }) => busy)); waited += 20) await delay(20);
+  for (let waited = 0; waited < 5_000 && (waiting.length > 0 || all.some(({ busy }) => busy)); waited += 20)
+    await delay(20);
   for (const { socket } of all) socket.destroy();
   if (waiting.length > 0) fail(`${waiting.length} requests were never sent`);
   const counted = rate === undefined ? latencies.slice(0, answers) : latencies;

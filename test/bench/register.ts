@@ -30,7 +30,9 @@ const { values: options } = parseArgs({
   },
 });
 if (options.help) {
-  console.log("usage: npm run bench:register -- [--seconds 15] [--rate 1250] [--connections 64] [--only arrival|closed|grpc|insert]");
+  console.log(
+    "usage: npm run bench:register -- [--seconds 15] [--rate 1250] [--connections 64] [--only arrival|closed|grpc|insert]",
+  );
   process.exit(0);
 }
 const seconds = Number(options.seconds);
@@ -38,8 +40,33 @@ const connections = Number(options.connections);
 const RATE_LIMIT = "100000000";
 const WARM_UP_SECONDS = 5;
 
-const GIVEN = ["Siti", "Budi", "Ahmad", "Dewi", "Rina", "Joko", "Putri", "Agus", "Wati", "Eko", "Nur", "Bambang", "Yuni"];
-const FAMILY = ["Santoso", "Wijaya", "Hidayat", "Lestari", "Nugroho", "Saputra", "Kusuma", "Siregar", "Nasution", "Halim"];
+const GIVEN = [
+  "Siti",
+  "Budi",
+  "Ahmad",
+  "Dewi",
+  "Rina",
+  "Joko",
+  "Putri",
+  "Agus",
+  "Wati",
+  "Eko",
+  "Nur",
+  "Bambang",
+  "Yuni",
+];
+const FAMILY = [
+  "Santoso",
+  "Wijaya",
+  "Hidayat",
+  "Lestari",
+  "Nugroho",
+  "Saputra",
+  "Kusuma",
+  "Siregar",
+  "Nasution",
+  "Halim",
+];
 let residents = 0;
 
 const dataDir = mkdtempSync(join(tmpdir(), "lampid-bench-"));
@@ -49,7 +76,9 @@ const mesh = await startMesh({
   env: { LAMPID_RATE_LIMIT_PER_MINUTE: RATE_LIMIT, LAMPID_LOG_LEVEL: "warn" },
   report: (line) => console.log(`mesh: ${line}`),
 });
-console.log(`LAMPID_RATE_LIMIT_PER_MINUTE raised to ${RATE_LIMIT}; ${connections} connections, ${seconds} s a phase`);
+console.log(
+  `LAMPID_RATE_LIMIT_PER_MINUTE raised to ${RATE_LIMIT}; ${connections} connections, ${seconds} s a phase`,
+);
 try {
   await run(mesh);
 } finally {
@@ -78,14 +107,25 @@ async function run(mesh: Mesh): Promise<void> {
   await settled(mesh);
   const insert = wanted("insert") ? await insertLimit(mesh) : Number.NaN;
 
-  const rps = (result: LoadResult | undefined) => (result ? result.latenciesMs.length / result.seconds : Number.NaN);
-  const p95 = (result: LoadResult | undefined) => (result ? percentile(result.latenciesMs, 0.95) : Number.NaN);
+  const rps = (result: LoadResult | undefined) =>
+    result ? result.latenciesMs.length / result.seconds : Number.NaN;
+  const p95 = (result: LoadResult | undefined) =>
+    result ? percentile(result.latenciesMs, 0.95) : Number.NaN;
   const p50 = (result: LoadResult | undefined) => (result ? percentile(result.latenciesMs, 0.5) : Number.NaN);
   const errors = (arrival?.errors ?? 0) + (closed?.errors ?? 0);
-  for (const sample of [...(arrival?.samples ?? []), ...(closed?.samples ?? [])]) console.log(`error: ${sample}`);
+  for (const sample of [...(arrival?.samples ?? []), ...(closed?.samples ?? [])])
+    console.log(`error: ${sample}`);
   console.table({
-    [`gateway, ${options.rate}/s arriving`]: { "per s": Math.round(rps(arrival)), "p50 ms": round(p50(arrival)), "p95 ms": round(p95(arrival)) },
-    "gateway, closed loop": { "per s": Math.round(rps(closed)), "p50 ms": round(p50(closed)), "p95 ms": round(p95(closed)) },
+    [`gateway, ${options.rate}/s arriving`]: {
+      "per s": Math.round(rps(arrival)),
+      "p50 ms": round(p50(arrival)),
+      "p95 ms": round(p95(arrival)),
+    },
+    "gateway, closed loop": {
+      "per s": Math.round(rps(closed)),
+      "p50 ms": round(p50(closed)),
+      "p95 ms": round(p95(closed)),
+    },
     "direct gRPC, closed loop": { "per s": Math.round(grpc) },
     "INSERT through pg (the limit)": { "per s": Math.round(insert) },
   });
@@ -119,7 +159,10 @@ async function insertLimit(mesh: Mesh): Promise<number> {
   const url = Object.assign(new URL(mesh.superuserUrl), { pathname: "/bench_insert" }).href;
   const pool = new pg.Pool({ connectionString: url, max: 16 });
   await pool.query("create extension pg_trgm");
-  await migrate({ url, sets: { chassis: chassisMigrations, penduduk: join(ROOT, "services/penduduk/migrations") } });
+  await migrate({
+    url,
+    sets: { chassis: chassisMigrations, penduduk: join(ROOT, "services/penduduk/migrations") },
+  });
   const payload = Buffer.alloc(180, 1);
   const perSecond = await closedLoop(connections, async () => {
     const { nik, nama, alamat } = nextResident();
@@ -135,7 +178,17 @@ async function insertLimit(mesh: Mesh): Promise<number> {
           values ($6, 'pendaftaran-events', '32.01.01', 'lampid.penduduk.v1.PendudukTerdaftar', $7, $8, $9, $5))
         insert into audit (created_at, subject, role, action, resource, wilayah, traceparent)
         values ($5, 'bench', 'operator', 'lampid.penduduk.v1.PendudukService/RegisterPenduduk', $8, '32.01.01', $9)`,
-      values: [uuidv7(), nik, nama, alamat, now, uuidv7(), payload, `penduduk/${uuidv7()}`, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"],
+      values: [
+        uuidv7(),
+        nik,
+        nama,
+        alamat,
+        now,
+        uuidv7(),
+        payload,
+        `penduduk/${uuidv7()}`,
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
+      ],
     });
   });
   await pool.end();
@@ -168,10 +221,13 @@ async function settled(mesh: Mesh): Promise<void> {
   for (;;) {
     const counted = await count(statistics!, "select coalesce(sum(jumlah), 0) as n from jumlah_kecamatan");
     if (counted === registered) break;
-    if (performance.now() - startedAt > 120_000) throw new Error(`${registered} registered, only ${counted} counted after 2 minutes`);
+    if (performance.now() - startedAt > 120_000)
+      throw new Error(`${registered} registered, only ${counted} counted after 2 minutes`);
     await new Promise((resolve) => setTimeout(resolve, 250));
   }
-  console.log(`${registered} registered, all counted ${round((performance.now() - startedAt) / 1000)} s after the last one`);
+  console.log(
+    `${registered} registered, all counted ${round((performance.now() - startedAt) / 1000)} s after the last one`,
+  );
   await Promise.all([registry!.end(), statistics!.end()]);
 }
 

@@ -22,7 +22,8 @@ let server: Promise<{ superuserUrl: string; stop: () => Promise<void> }> | undef
 export async function createTestDatabase(
   service: "penduduk" | "statistik" | "notifikasi" | "auth" | "bus",
 ): Promise<TestDatabase> {
-  const { superuserUrl, stop } = await (server ??= useServer());
+  server ??= useServer();
+  const { superuserUrl, stop } = await server;
   const name = `test_${service}_${randomBytes(6).toString("hex")}`;
   await runAs(superuserUrl, `create database ${name}`);
   const url = Object.assign(new URL(superuserUrl), { pathname: `/${name}` }).href;
