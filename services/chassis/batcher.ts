@@ -67,3 +67,18 @@ export function createBatcher<Item, Result>(
       schedule();
     });
 }
+
+export type LaneOptions = Pick<BatcherOptions<never, never>, "maxInFlight" | "maxQueue">;
+
+/**
+ * Lets `maxInFlight` works run at a time, the others wait their turn here and not with a connection in their hands. For
+ * transactions that queue for one row: they would empty the pool, and those behind them would time out.
+ */
+export function createLane(options: LaneOptions): <T>(work: () => Promise<T>) => Promise<T> {
+  const enter = createBatcher<() => Promise<unknown>, { done: unknown }>({
+    ...options,
+    maxBatch: 1,
+    run: async ([work]) => [{ done: await work!() }],
+  });
+  return async <T>(work: () => Promise<T>) => (await enter(work)).done as T;
+}

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import type { Database, Sql } from "./database.ts";
-import { type Refused, refuse } from "./refusal.ts";
+import { Refused, refuse } from "./refusal.ts";
 
 export type IdempotencyKey = {
   /** Account id of the caller: ids of different callers never meet. */
@@ -49,8 +49,9 @@ export async function idempotently<Desc extends DescMessage>(
         return answer;
       });
     } catch (cause) {
-      // The same request at the same time: the other one has won, so its answer is there now.
-      if (attempt > 0 || !isIdempotencyConflict(cause)) throw cause;
+      // The same request at the same time: the other one has won, so its answer is there now. A refusal may come from it
+      // too ("the record has changed": yes, by this very request), so it counts only when it comes twice.
+      if (attempt > 0 || !(isIdempotencyConflict(cause) || cause instanceof Refused)) throw cause;
     }
   }
 }

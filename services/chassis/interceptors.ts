@@ -188,7 +188,7 @@ export function authorize(policy: Policy): Interceptor {
 
 /** Checks every message that comes in against the rules in its contract (buf.validate). */
 export function validate(): Interceptor {
-  const validator = createValidator();
+  const validator = createValidator({ regexMatch });
   const check = <Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>) => {
     const result = validator.validate(schema, message);
     if (result.kind === "valid") return;
@@ -207,6 +207,21 @@ export function validate(): Interceptor {
     }
     return next({ ...req, message: tapped(req.message, (message) => check(req.method.input, message)) });
   };
+}
+
+const patterns = new Map<string, RegExp>();
+
+/**
+ * The engine's own regular expressions: the default one, RE2 in JavaScript, takes 400 ms to compile \p{L} at the first
+ * call and three times as long afterwards. Patterns come from our contracts alone, so they are known and linear.
+ */
+function regexMatch(pattern: string, against: string): boolean {
+  let compiled = patterns.get(pattern);
+  if (!compiled) {
+    compiled = new RegExp(pattern, "u");
+    patterns.set(pattern, compiled);
+  }
+  return compiled.test(against);
 }
 
 /** "lampid.penduduk.v1.PendudukService/GetPenduduk". */
