@@ -50,7 +50,16 @@ if (all.length === 0) {
 process.exit(failed ? 1 : 0);
 
 function runFiles(files: string[], env: Record<string, string>, concurrency: number): Promise<boolean> {
-  const args = ["--test", `--test-concurrency=${concurrency}`, `--test-timeout=${FILE_TIMEOUT_MS}`, "--test-reporter=spec"];
-  const child = spawn(process.execPath, [...args, ...files], { cwd: ROOT, stdio: "inherit", env: { ...process.env, ...env } });
+  const args = [
+    "--test",
+    `--test-concurrency=${concurrency}`,
+    `--test-timeout=${FILE_TIMEOUT_MS}`,
+    "--test-reporter=spec",
+  ];
+  const child = spawn(process.execPath, [...args, ...files], {
+    cwd: ROOT,
+    stdio: "inherit",
+    env: { ...process.env, ...env },
+  });
   return new Promise((resolve) => child.on("exit", (code) => resolve(code === 0)));
 }

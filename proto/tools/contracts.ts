@@ -32,7 +32,12 @@ const commands: Record<string, (root: string) => void> = {
   breaking(root) {
     const image = join(root, IMAGE);
     if (!existsSync(image)) throw new Problem(`${IMAGE} is missing: nothing says what was released`);
-    breaking(root, present(root), image, "the contracts break what was released; add instead of changing (docs/architecture.md)");
+    breaking(
+      root,
+      present(root),
+      image,
+      "the contracts break what was released; add instead of changing (docs/architecture.md)",
+    );
     for (const { commit, file } of earlierImages(root)) {
       const why = `${IMAGE} breaks the one of commit ${commit}; only \`npm run contracts:release\` may replace it`;
       breaking(root, image, file, why);
@@ -104,8 +109,11 @@ function checkVendored(root: string): void {
   const listed = readFileSync(join(folder, "SHA256SUMS"), "utf8").trim().split("\n");
   const files = new Map(listed.map((line) => [line.slice(66), line.slice(0, 64)]));
   for (const file of filesBelow(folder).filter((path) => path.endsWith(".proto"))) {
-    const sha256 = createHash("sha256").update(readFileSync(join(folder, file))).digest("hex");
-    if (files.get(file) !== sha256) throw new Problem(`proto/vendor/${file} is not the copy that SHA256SUMS lists`);
+    const sha256 = createHash("sha256")
+      .update(readFileSync(join(folder, file)))
+      .digest("hex");
+    if (files.get(file) !== sha256)
+      throw new Problem(`proto/vendor/${file} is not the copy that SHA256SUMS lists`);
     files.delete(file);
   }
   if (files.size > 0) throw new Problem(`proto/vendor lacks ${[...files.keys()].join(", ")}`);
@@ -115,7 +123,8 @@ function checkGenerated(root: string): void {
   const folder = temporaryFolder();
   buf(root, ["generate", "-o", folder], "buf generate failed");
   const difference = firstDifference(join(root, "gen"), join(folder, "gen"));
-  if (difference) throw new Problem(`gen/${difference} is not what the contracts generate: run \`npm run proto\``);
+  if (difference)
+    throw new Problem(`gen/${difference} is not what the contracts generate: run \`npm run proto\``);
 }
 
 function checkPolicy(root: string): void {

@@ -15,11 +15,19 @@ export function writePageToken(position: readonly string[], filter: readonly unk
   return Buffer.from(JSON.stringify([digest(filter), ...position])).toString("base64url");
 }
 
-/** The position in a token, undefined for the first page. @throws Refused INVALID_ARGUMENT for a token of another query. */
+/** Shapes of the parts of a position. */
+export const UUID_PART = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+export const NUMBER_PART = /^-?\d+(\.\d+)?(e[+-]?\d+)?$/;
+
+/**
+ * The position in a token, undefined for the first page. A caller can write a token themselves, so each part must have
+ * its shape: what it selects is no secret, but a database must be able to read it.
+ * @throws Refused INVALID_ARGUMENT for a token of another query.
+ */
 export function readPageToken(
   token: string,
   filter: readonly unknown[],
-  parts: number,
+  shape: readonly RegExp[],
 ): string[] | undefined {
   if (token === "") return undefined;
   const refusal = refuseFields([
@@ -35,14 +43,11 @@ export function readPageToken(
   } catch {
     throw refusal;
   }
-  if (
-    !Array.isArray(decoded) ||
-    decoded.length !== parts + 1 ||
-    decoded.some((part) => typeof part !== "string")
-  )
-    throw refusal;
-  if (decoded[0] !== digest(filter)) throw refusal;
-  return decoded.slice(1);
+  if (!Array.isArray(decoded) || decoded.length !== shape.length + 1) throw refusal;
+  const [filterDigest, ...position] = decoded;
+  if (filterDigest !== digest(filter)) throw refusal;
+  if (position.some((part, index) => typeof part !== "string" || !shape[index]!.test(part))) throw refusal;
+  return position;
 }
 
 function digest(filter: readonly unknown[]): string {

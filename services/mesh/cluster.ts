@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import {
+  chmodSync,
   chownSync,
   existsSync,
   lstatSync,
@@ -36,7 +37,7 @@ export function findCluster(dataDir: string): Place {
   const isRoot = process.getuid?.() === 0;
   if (!lstatSync(path, { throwIfNoEntry: false })) {
     const runAs = unprivilegedUser();
-    if (!runAs || canEnter(dataDir, runAs)) return { cluster: path, isNew: true, runAs };
+    if (!runAs || letIn(dataDir, runAs)) return { cluster: path, isNew: true, runAs };
     return { cluster: placeOutside(dataDir), isNew: true, runAs };
   }
   if (!existsSync(path)) throw new MeshError(`${path} points to a cluster that is not there any more`);
@@ -52,7 +53,8 @@ export function findCluster(dataDir: string): Place {
     runAs = unprivilegedUser() as RunAs;
     execFileSync("chown", ["-R", `${runAs.uid}:${runAs.gid}`, cluster]);
   }
-  if (canEnter(dirname(cluster), runAs)) return { cluster, isNew: false, runAs };
+  if (dirname(cluster) === dataDir ? letIn(dataDir, runAs) : canEnter(dirname(cluster), runAs))
+    return { cluster, isNew: false, runAs };
   // The folder was moved to where that user cannot follow.
   const moved = placeOutside(dataDir);
   execFileSync("cp", ["-a", cluster, `${moved}.new`]);
@@ -62,6 +64,18 @@ export function findCluster(dataDir: string): Place {
   symlinkSync(moved, path);
   rmSync(`${path}.moved`, { recursive: true });
   return { cluster: moved, isNew: false, runAs };
+}
+
+/**
+ * Whether that user can enter the data folder. Where nothing but its own mode is in the way, it is opened for passing
+ * through (a folder of mkdtemp has 0700); what is in it has modes of its own.
+ */
+function letIn(dataDir: string, user: RunAs): boolean {
+  if (canEnter(dataDir, user)) return true;
+  const { uid, mode } = statSync(dataDir);
+  if (uid !== process.getuid?.() || !canEnter(dirname(realpathSync(dataDir)), user)) return false;
+  chmodSync(dataDir, (mode & 0o7777) | 0o011);
+  return true;
 }
 
 /**
@@ -129,7 +143,11 @@ export function createCluster({
   } finally {
     rmSync(passwordFile, { force: true });
   }
-  if (dirname(cluster) !== dataDir) symlinkSync(cluster, join(dataDir, "postgres"));
+  if (dirname(cluster) !== dataDir) {
+    symlinkSync(cluster, join(dataDir, "postgres"));
+    // For whoever later wonders whether this can go.
+    writeFileSync(join(cluster, "lampid-data-folder"), `${dataDir}\n`);
+  }
   return realpathSync(cluster);
 }
 

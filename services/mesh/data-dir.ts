@@ -4,8 +4,10 @@ import {
   chmodSync,
   constants,
   existsSync,
+  lstatSync,
   mkdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -65,6 +67,15 @@ export function openDataDir(folder: string) {
   };
 }
 
+/** Deletes a data folder, for tests: with its cluster, where that had to be placed elsewhere. */
+export function removeDataDir(path: string): void {
+  const cluster = join(path, "postgres");
+  if (lstatSync(cluster, { throwIfNoEntry: false })?.isSymbolicLink() && existsSync(cluster)) {
+    rmSync(realpathSync(cluster), { recursive: true, force: true });
+  }
+  rmSync(path, { recursive: true, force: true });
+}
+
 /** The state of the mesh on a data folder, undefined when there is none (or none that can be read). */
 export function readMeshState(dataDir: string): MeshState | undefined {
   try {
@@ -120,7 +131,7 @@ function takeLock(path: string): DatabaseSync {
   let lock: DatabaseSync | undefined;
   try {
     lock = new DatabaseSync(file, { timeout: 0 });
-    lock.exec("BEGIN EXCLUSIVE");
+    lock.exec("PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE");
     adopt(file);
     held.add(lock);
     return lock;

@@ -4,7 +4,6 @@ import { once } from "node:events";
 import {
   chmodSync,
   chownSync,
-  lstatSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -18,6 +17,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import pg from "pg";
 import { pino } from "pino";
+import { removeDataDir } from "./data-dir.ts";
 import { canEnter, unprivilegedUser } from "./engine.ts";
 import { eventually, isAlive, processesIn, send } from "./host-process.ts";
 import { type Postgres, startPostgres } from "./postgres.ts";
@@ -43,15 +43,6 @@ function newFolder(mode = 0o755): string {
   return folder;
 }
 
-/** With the cluster, where that had to be placed elsewhere. */
-function remove(dataDir: string): void {
-  const cluster = join(dataDir, "postgres");
-  if (lstatSync(cluster, { throwIfNoEntry: false })?.isSymbolicLink()) {
-    rmSync(realpathSync(cluster), { recursive: true, force: true });
-  }
-  rmSync(dataDir, { recursive: true, force: true });
-}
-
 async function query<Row extends pg.QueryResultRow>(connectionString: string, sql: string): Promise<Row[]> {
   const client = new pg.Client({ connectionString });
   client.on("error", () => {});
@@ -75,7 +66,7 @@ describe("the embedded PostgreSQL", () => {
   });
   after(async () => {
     await postgres.stop();
-    remove(dataDir);
+    removeDataDir(dataDir);
   });
 
   test("is version 18 and commits to the disk", async () => {
@@ -165,7 +156,7 @@ describe("the embedded PostgreSQL", () => {
     execFileSync("cp", ["-a", join(other, "secrets.json"), join(dataDir, "secrets.json")]);
     postgres = await startPostgres({ dataDir, port, log });
     assert.deepEqual(await query(postgres.url("auth"), "SELECT id FROM kept"), [{ id: 7 }]);
-    remove(other);
+    removeDataDir(other);
   });
 
   test("a port in use is a reason in one line, and nothing is left running", async () => {
@@ -181,7 +172,7 @@ describe("the embedded PostgreSQL", () => {
     );
     assert.deepEqual(processesIn(realpathSync(join(other, "postgres"))), []);
     busy.close();
-    remove(other);
+    removeDataDir(other);
   });
 
   test("a stop leaves no process and no open transaction, and is quick", async () => {
@@ -216,9 +207,18 @@ describe("where PostgreSQL may not simply run", () => {
         await postgres.stop();
       }
     } finally {
-      remove(dataDir);
-      remove(closed);
+      removeDataDir(dataDir);
+      removeDataDir(closed);
     }
+  });
+
+  test("root opens a data folder of 0700 for passing through, and no more", { skip: !isRoot }, async () => {
+    const dataDir = newFolder(0o700);
+    const postgres = await startPostgres({ dataDir, port: await freePort(), log });
+    assert.equal(postgres.cluster, join(dataDir, "postgres"));
+    assert.equal(statSync(dataDir).mode & 0o777, 0o711);
+    await postgres.stop();
+    removeDataDir(dataDir);
   });
 
   test("root runs an existing cluster as its owner", { skip: !isRoot }, async () => {
@@ -229,7 +229,7 @@ describe("where PostgreSQL may not simply run", () => {
     const postgres = await startPostgres({ dataDir, port, log });
     assert.equal(statSync(`/proc/${postgres.pid}`).uid, nobody.uid);
     await postgres.stop();
-    remove(dataDir);
+    removeDataDir(dataDir);
   });
 
   test("a umask of 077 does not matter", async () => {
@@ -243,8 +243,8 @@ describe("where PostgreSQL may not simply run", () => {
       await postgres.stop();
     } finally {
       process.umask(before);
-      remove(dataDir);
-      remove(cache);
+      removeDataDir(dataDir);
+      removeDataDir(cache);
     }
   });
 
@@ -272,7 +272,7 @@ describe("where PostgreSQL may not simply run", () => {
       }),
     );
     assert.deepEqual(codes, [0, 0]);
-    for (const folder of [...folders, cache]) remove(folder);
+    for (const folder of [...folders, cache]) removeDataDir(folder);
   });
 
   test("an ordinary user with no home runs it as himself", { skip: !canOthersRead }, async () => {
@@ -302,7 +302,7 @@ describe("where PostgreSQL may not simply run", () => {
       env: { PATH: process.env.PATH, HOME: "/nonexistent" },
     });
     assert.equal(out.toString(), `${nobody.uid} ${dataDir}/postgres\n`);
-    remove(dataDir);
+    removeDataDir(dataDir);
   });
 
   test("no process of these tests is left", async () => {

@@ -133,7 +133,7 @@ export type EnvironmentOptions = {
 
 /** Passed on where set: what programs expect to find, and what the user set for the mesh or for its telemetry. */
 const PASSED_ON =
-  /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy|SSL_CERT_(FILE|DIR)|NODE_\w+|LAMPID_\w+|OTEL_\w+)$/;
+  /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy|SSL_CERT_(FILE|DIR)|NODE_\w+|LAMPID_\w+|OTEL_\w+|TWILIO_\w+)$/;
 
 /** The supervisor's own; a process that reads one of them would read something else than it was started with. */
 const NOT_PASSED_ON =
@@ -146,6 +146,8 @@ export function environmentOf(spec: ProcessSpec, options: EnvironmentOptions): R
   const child: Record<string, string> = {
     // glibc gives each thread an arena of its own and never takes it back: some 10 MiB per process.
     MALLOC_ARENA_MAX: "2",
+    // scrypt takes 16 MiB a login: from mmap, they go back to the system (auth after 30 logins: 110 MiB, not 140).
+    MALLOC_MMAP_THRESHOLD_: "1048576",
     NODE_COMPILE_CACHE: COMPILE_CACHE,
   };
   for (const [key, value] of Object.entries(env)) {

@@ -33,7 +33,9 @@ function busUrl(): string {
   const dataDir = resolve(process.env.LAMPID_DATA_DIR || ".lampid");
   const state = readMeshState(dataDir);
   if (!state) {
-    console.error(`replay: no mesh is running on ${dataDir}: run npm start, or set LAMPID_DATA_DIR or LAMPID_BUS_URL`);
+    console.error(
+      `replay: no mesh is running on ${dataDir}: run npm start, or set LAMPID_DATA_DIR or LAMPID_BUS_URL`,
+    );
     process.exit(1);
   }
   const { roles } = JSON.parse(readFileSync(join(dataDir, "secrets.json"), "utf8"));

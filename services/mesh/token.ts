@@ -22,7 +22,11 @@ async function login(gateway: string): Promise<string> {
 }
 
 async function clientCredentials(issuer: string): Promise<string> {
-  const form = new URLSearchParams({ grant_type: "client_credentials", client_id: account, client_secret: password });
+  const form = new URLSearchParams({
+    grant_type: "client_credentials",
+    client_id: account,
+    client_secret: password,
+  });
   return accessToken(`${issuer}/token`, form.toString(), "application/x-www-form-urlencoded");
 }
 

@@ -55,16 +55,17 @@ export function deliverDue(deps: DeliveryDeps): () => Promise<number> {
   }
 }
 
-/** Runs until the signal aborts. `woken` resolves when something was queued. */
+/** Runs until the signal aborts. `woken` resolves when something was queued, or when its signal aborts. */
 export async function runDelivery(
   deliver: () => Promise<number>,
-  woken: () => Promise<void>,
+  woken: (signal: AbortSignal) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
     if ((await deliver()) > 0) continue;
     const idle = new AbortController();
-    await Promise.race([woken(), pause(IDLE_MS, AbortSignal.any([signal, idle.signal]))]);
+    const either = AbortSignal.any([signal, idle.signal]);
+    await Promise.race([woken(either), pause(IDLE_MS, either)]);
     idle.abort();
   }
 }

@@ -39,7 +39,8 @@ export async function composeNotifikasi(context: ProcessContext): Promise<void> 
 
   const maxAttempts = config.integer("LAMPID_NOTIFIKASI_PERCOBAAN", { min: 1, max: 20, fallback: 8 });
   const deliver = deliverDue({ store, channels, clock, log, maxAttempts });
-  const woken = async () => void (await once(queue, "queued", { signal }).catch(() => {}));
+  const woken = async (until: AbortSignal) =>
+    void (await once(queue, "queued", { signal: until }).catch(() => {}));
   const url = config.url("LAMPID_DATABASE_URL", ["postgres:", "postgresql:"]);
   context.background(
     forever(

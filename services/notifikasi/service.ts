@@ -2,7 +2,7 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { requireWilayah } from "#chassis/caller.ts";
-import { pageSizeOf, readPageToken, writePageToken } from "#chassis/page-token.ts";
+import { pageSizeOf, readPageToken, UUID_PART, writePageToken } from "#chassis/page-token.ts";
 import { refuse } from "#chassis/refusal.ts";
 import {
   type NotifikasiService,
@@ -17,7 +17,7 @@ export function notifikasiService({ store, clock, onQueued }: Deps): ServiceImpl
     async listPesan({ kodeWilayah, status, pageSize, pageToken }, ctx) {
       requireWilayah(ctx, kodeWilayah);
       const filter = [kodeWilayah, status];
-      const before = readPageToken(pageToken, filter, 1)?.[0];
+      const before = readPageToken(pageToken, filter, [UUID_PART])?.[0];
       const limit = pageSizeOf(pageSize);
       const found = await store.list({ kodeWilayah, status: statusOf(status), limit: limit + 1, before });
       const page = found.slice(0, limit);

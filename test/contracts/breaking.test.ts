@@ -17,7 +17,10 @@ test("contracts as released pass the breaking step", () => {
 
 test("a removed field, a changed type and a renamed JSON member each fail it", () => {
   const breaks: [string, string][] = [
-    ["  // Account name. Required, 1 to 64 characters.\n  string username = 1", "  // Gone.\n  string username = 9"],
+    [
+      "  // Account name. Required, 1 to 64 characters.\n  string username = 1",
+      "  // Gone.\n  string username = 9",
+    ],
     ["string password = 2", "bytes password = 2"],
     ['json_name = "access_token"', 'json_name = "accessToken"'],
   ];
@@ -32,7 +35,11 @@ test("a removed field, a changed type and a renamed JSON member each fail it", (
 
 test("a new field passes it", () => {
   const copy = copyOfContracts();
-  edit(copy, "// LoginRequest carries", "// Extra is new.\nmessage Extra {\n  // Text.\n  string text = 1;\n}\n\n// LoginRequest carries");
+  edit(
+    copy,
+    "// LoginRequest carries",
+    "// Extra is new.\nmessage Extra {\n  // Text.\n  string text = 1;\n}\n\n// LoginRequest carries",
+  );
   assert.equal(runStep(copy, "breaking").status, 0);
 });
 
@@ -40,7 +47,10 @@ test("a broken contract whose image was replaced as well fails against the commi
   const copy = copyOfContracts();
   edit(copy, "string password = 2", "bytes password = 2");
   const buf = join(ROOT, "node_modules/.bin/buf");
-  assert.equal(spawnSync(buf, ["build", "--path", "proto/lampid", "-o", "proto/released.binpb"], { cwd: copy }).status, 0);
+  assert.equal(
+    spawnSync(buf, ["build", "--path", "proto/lampid", "-o", "proto/released.binpb"], { cwd: copy }).status,
+    0,
+  );
   const { status, stderr } = runStep(copy, "breaking");
   assert.equal(status, 1);
   assert.match(stderr, /released\.binpb breaks the one of commit/);
@@ -60,9 +70,21 @@ test("contracts:release refuses a break and leaves the image alone", () => {
 function copyOfContracts(): string {
   const folder = mkdtempSync(join(tmpdir(), "lampid-breaking-"));
   folders.push(folder);
-  for (const path of ["proto", "buf.yaml", "buf.gen.yaml"]) cpSync(join(ROOT, path), join(folder, path), { recursive: true });
-  const identity = ["-c", "user.name=test", "-c", "user.email=test@example.test", "-c", "commit.gpgsign=false"];
-  for (const args of [["init", "-q"], ["add", "."], [...identity, "commit", "-qm", "release"]]) {
+  for (const path of ["proto", "buf.yaml", "buf.gen.yaml"])
+    cpSync(join(ROOT, path), join(folder, path), { recursive: true });
+  const identity = [
+    "-c",
+    "user.name=test",
+    "-c",
+    "user.email=test@example.test",
+    "-c",
+    "commit.gpgsign=false",
+  ];
+  for (const args of [
+    ["init", "-q"],
+    ["add", "."],
+    [...identity, "commit", "-qm", "release"],
+  ]) {
     assert.equal(spawnSync("git", args, { cwd: folder }).status, 0);
   }
   return folder;
