@@ -1,7 +1,6 @@
 // The front door, as a process: REST, Connect, gRPC-Web and gRPC on one port, relayed to the services.
 import { createRegistry, type DescService } from "@bufbuild/protobuf";
 import { type ProcessContext, runProcess, standardServices } from "#chassis/process.ts";
-import { traceparentFrom } from "#chassis/trace-context.ts";
 import { createWireTransport, wireNames } from "#chassis/wire/wire.ts";
 import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.ts";
 import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
@@ -74,7 +73,7 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
     registry: createRegistry(file_google_rpc_error_details, ...services),
     successStatus: success_status,
     verify: verifyToken,
-    traceparent: traceparentFrom,
+    traceparent: telemetry.traceparent,
     limits: {
       callsPerMinute: config.integer("LAMPID_RATE_LIMIT_PER_MINUTE", {
         min: 1,

@@ -76,6 +76,7 @@ function serve({ auth = {}, penduduk = {}, statistik = {} }: Handlers, maxCallMs
     telemetry: {
       meter: { createHistogram: () => ({ record }) } as unknown as Meter,
       tracer: trace.getTracer("test"),
+      traceparent: () => "",
       tracing: false,
       serveMetrics: () => {},
       shutdown: async () => {},

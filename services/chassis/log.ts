@@ -1,18 +1,22 @@
 // JSON logs on stdout. Lines carry ids, never a NIK, a name or a body (CONVENTIONS rule 11).
-import { type Logger, pino } from "pino";
+import { type DestinationStream, type Logger, pino } from "pino";
 
 export type { Logger };
 
-/** @param level a pino level: fatal, error, warn, info, debug, trace or silent. */
-export function createLogger(name: string, level = "info"): Logger {
-  return pino({
+/**
+ * @param level a pino level: fatal, error, warn, info, debug, trace or silent.
+ * @param destination default: stdout.
+ */
+export function createLogger(name: string, level = "info", destination?: DestinationStream): Logger {
+  const options = {
     name,
     level,
     base: { pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label) => ({ level: label }) },
+    formatters: { level: (label: string) => ({ level: label }) },
     serializers: { err: describeError },
-  });
+  };
+  return destination ? pino(options, destination) : pino(options);
 }
 
 /** What a log may say of an error: no `detail` of PostgreSQL, which quotes the values of the row. */

@@ -15,9 +15,8 @@ export function writePageToken(position: readonly string[], filter: readonly unk
   return Buffer.from(JSON.stringify([digest(filter), ...position])).toString("base64url");
 }
 
-/** Shapes of the parts of a position. */
+/** Shape of a part that is an id. */
 export const UUID_PART = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-export const NUMBER_PART = /^-?\d+(\.\d+)?(e[+-]?\d+)?$/;
 
 /**
  * The position in a token, undefined for the first page. A caller can write a token themselves, so each part must have

@@ -12,12 +12,15 @@ import {
   ParentBasedSampler,
   TraceIdRatioBasedSampler,
 } from "@opentelemetry/sdk-trace-node";
+import { traceparentFrom } from "./trace-context.ts";
 
 export type Telemetry = {
   meter: Meter;
   tracer: Tracer;
   /** False when no endpoint is set: then a call need not make spans. */
   tracing: boolean;
+  /** Trace context of a call that comes from outside: the caller's, or a new one that is recorded as the ratio says. */
+  traceparent: (header: string | null | undefined) => string;
   /** Answers a GET of /metrics in the Prometheus text format. */
   serveMetrics: (request: IncomingMessage, response: ServerResponse) => void;
   /** Sends what is buffered; bounded by the exporters' own time-outs. */
@@ -55,6 +58,8 @@ export function startTelemetry({ name, otlpEndpoint, sampleRatio = 1 }: Telemetr
     meter: meterProvider.getMeter("lampid"),
     tracer: tracerProvider?.getTracer("lampid") ?? trace.getTracer("lampid"),
     tracing: tracerProvider !== undefined,
+    traceparent: (header) =>
+      traceparentFrom(header, tracerProvider !== undefined && Math.random() < sampleRatio),
     serveMetrics: (request, response) => prometheus.getMetricsRequestHandler(request, response),
     shutdown: async () => {
       await Promise.allSettled([meterProvider.shutdown(), tracerProvider?.shutdown()]);

@@ -5,10 +5,10 @@ const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$/;
 const pool = new Uint8Array(4_096);
 let used = pool.length;
 
-/** The header when it is well-formed, else a new, unsampled context. */
-export function traceparentFrom(header: string | null | undefined): string {
+/** The header when it is well-formed, else a new context; `sampled` asks every process on the way to record it. */
+export function traceparentFrom(header: string | null | undefined, sampled = false): string {
   if (header && TRACEPARENT.test(header)) return header;
-  return `00-${randomHex(16)}-${randomHex(8)}-00`;
+  return `00-${randomHex(16)}-${randomHex(8)}-0${sampled ? 1 : 0}`;
 }
 
 /** The 32 hex digits that people search logs for. */
