@@ -1,0 +1,100 @@
+/**
+ * Runs the gRPC cases of connectconformance against a wire, as server and as client, and prints the totals.
+ * `node test/conformance/run.ts [grpc-js|connect-node]`; exits non-zero on a failure that known-failing-*.txt does not
+ * name, and on a named one that passes.
+ */
+
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { type WireName, wireNames } from "#chassis/wire/wire.ts";
+
+const version = "v1.0.6";
+const here = import.meta.dirname;
+
+const wire = (process.argv[2] ?? "grpc-js") as WireName;
+if (!wireNames.includes(wire)) {
+  console.error(`conformance: unknown wire "${wire}", expected ${wireNames.join(" or ")}`);
+  process.exit(2);
+}
+
+const runner = findRunner();
+const totals: string[] = [];
+let failed = false;
+for (const mode of ["server", "client"] as const) {
+  const { status, output } = await runMode(runner, mode);
+  const total = /Total cases: (\d+)\s+(.*)/.exec(output);
+  totals.push(`${wire} as ${mode}: ${total === null ? "no result" : `${total[1]} cases, ${total[2]}`}`);
+  if (status !== 0 || total === null || total[1] === "0") {
+    failed = true;
+    console.error(output);
+  }
+}
+console.log(totals.join("\n"));
+process.exit(failed ? 1 : 0);
+
+function runMode(
+  runner: string,
+  mode: "server" | "client",
+): Promise<{ status: number | null; output: string }> {
+  // Known failing must fail; known flaky may.
+  const exceptions = ["known-failing", "known-flaky"].flatMap((kind) => {
+    const path = join(here, `${kind}-${wire}-${mode}.txt`);
+    return existsSync(path) ? [`--${kind}`, `@${path}`] : [];
+  });
+  const child = spawn(
+    runner,
+    [
+      ...["--mode", mode],
+      ...["--conf", join(here, "grpc.yaml")],
+      ...exceptions,
+      "--",
+      process.execPath,
+      join(here, `${mode}.ts`),
+    ],
+    { env: { ...process.env, LAMPID_WIRE: wire }, stdio: ["ignore", "pipe", "pipe"] },
+  );
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+    });
+  }
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (status) => resolve({ status, output }));
+  });
+}
+
+/** The path of the runner, which is built into the cache folder when it is not there. */
+function findRunner(): string {
+  const cache =
+    process.env.LAMPID_CACHE_DIR ??
+    join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "lampid-engines");
+  const bin = join(cache, "bin");
+  const path = join(bin, "connectconformance");
+  if (existsSync(path)) {
+    return path;
+  }
+  if (spawnSync("go", ["version"]).error !== undefined) {
+    const why = `connectconformance is not in ${bin} and cannot be built: no "go" on PATH`;
+    if (process.env.CI === "true") {
+      console.error(`conformance: FAILED: ${why}`);
+      process.exit(1);
+    }
+    console.log(`conformance: SKIPPED: ${why}`);
+    process.exit(0);
+  }
+  mkdirSync(bin, { recursive: true });
+  console.log(`conformance: building connectconformance ${version} into ${bin}`);
+  const built = spawnSync("go", ["install", `connectrpc.com/conformance/cmd/connectconformance@${version}`], {
+    env: { ...process.env, GOBIN: bin },
+    stdio: "inherit",
+  });
+  if (built.status !== 0) {
+    console.error("conformance: FAILED: go install did not succeed");
+    process.exit(1);
+  }
+  return path;
+}
