@@ -39,8 +39,11 @@ export type RelayDeps = {
   batchSize?: number;
 };
 
-/** Longest an event waits for the relay's next look; a commit does not notify, for that would cost every writer. */
-const POLL_MS = 20;
+/**
+ * Longest an event waits for the relay's next look; a commit does not notify, for that would cost every writer. A longer
+ * wait makes larger batches: a consumer's row in a batch of 100 costs PostgreSQL half of one in a batch of 20.
+ */
+const POLL_MS = 50;
 const IDLE_POLL_MS = 100;
 const LOCK = 7_021_946;
 
@@ -94,7 +97,7 @@ function relay({ url, service, bus, log, signal, batchSize = 500 }: RelayDeps): 
         });
       }
       quiet = last ? 0 : quiet + 1;
-      if (rows.length < batchSize) await pause(quiet < 50 ? POLL_MS : IDLE_POLL_MS, held);
+      if (rows.length < batchSize) await pause(quiet < 20 ? POLL_MS : IDLE_POLL_MS, held);
     }
   });
 }

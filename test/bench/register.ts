@@ -5,19 +5,17 @@
 //   max_rps               closed loop
 //   vs_direct_grpc        direct gRPC calls to penduduk a second, over calls through the gateway
 //   vs_insert_limit       plain INSERTs of the same row, outbox and audit through pg a second, over the same
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { createClient } from "@connectrpc/connect";
 import pg from "pg";
 import { v7 as uuidv7 } from "uuid";
 import { chassisMigrations, migrate } from "#chassis/migrate.ts";
+import { createWireClient } from "#chassis/wire/client.ts";
 import { createWireTransport } from "#chassis/wire/wire.ts";
 import { PendudukService } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
-import { type Mesh, startMesh } from "../../services/mesh/mesh.ts";
-import { freePortOffset } from "../../services/mesh/ports.ts";
+import type { Mesh } from "../../services/mesh/mesh.ts";
 import { ROOT } from "../../services/mesh/processes.ts";
+import { httpPost, login, memoryMib, onBenchMesh, resident, round, settled } from "./bench-mesh.ts";
 import { type LoadResult, percentile, runLoad } from "./http-load.ts";
 
 const { values: options } = parseArgs({
@@ -37,57 +35,15 @@ if (options.help) {
 }
 const seconds = Number(options.seconds);
 const connections = Number(options.connections);
-const RATE_LIMIT = "100000000";
 const WARM_UP_SECONDS = 5;
-
-const GIVEN = [
-  "Siti",
-  "Budi",
-  "Ahmad",
-  "Dewi",
-  "Rina",
-  "Joko",
-  "Putri",
-  "Agus",
-  "Wati",
-  "Eko",
-  "Nur",
-  "Bambang",
-  "Yuni",
-];
-const FAMILY = [
-  "Santoso",
-  "Wijaya",
-  "Hidayat",
-  "Lestari",
-  "Nugroho",
-  "Saputra",
-  "Kusuma",
-  "Siregar",
-  "Nasution",
-  "Halim",
-];
 let residents = 0;
 
-const dataDir = mkdtempSync(join(tmpdir(), "lampid-bench-"));
-const mesh = await startMesh({
-  dataDir,
-  portOffset: await freePortOffset(),
-  env: { LAMPID_RATE_LIMIT_PER_MINUTE: RATE_LIMIT, LAMPID_LOG_LEVEL: "warn" },
-  report: (line) => console.log(`mesh: ${line}`),
-});
-console.log(
-  `LAMPID_RATE_LIMIT_PER_MINUTE raised to ${RATE_LIMIT}; ${connections} connections, ${seconds} s a phase`,
-);
-try {
-  await run(mesh);
-} finally {
-  await mesh.stop();
-  rmSync(dataDir, { recursive: true, force: true });
-}
+console.log(`${connections} connections, ${seconds} s a phase`);
+await onBenchMesh(run);
 
 async function run(mesh: Mesh): Promise<void> {
-  const token = await login(mesh.urls.gateway!);
+  console.log(`mesh at rest: ${memoryMib(mesh)} MiB (sum of PSS)`);
+  const token = await login(mesh, "kota");
   const gateway = new URL(mesh.urls.gateway!);
   const through = (over: { rate?: number; seconds: number }): Promise<LoadResult> =>
     runLoad({
@@ -95,7 +51,7 @@ async function run(mesh: Mesh): Promise<void> {
       port: Number(gateway.port),
       connections,
       expectStatus: 201,
-      request: () => httpRequest(token, nextResident()),
+      request: () => httpPost("/penduduk", token, resident(residents++)),
       ...over,
     });
   const wanted = (phase: string) => !options.only || options.only === phase;
@@ -144,9 +100,11 @@ async function run(mesh: Mesh): Promise<void> {
 
 async function directGrpc(baseUrl: string, token: string): Promise<number> {
   const transport = createWireTransport({ baseUrl, defaultTimeoutMs: 30_000 });
-  const client = createClient(PendudukService, transport);
+  const client = createWireClient(PendudukService, transport);
   const headers = { authorization: `Bearer ${token}` };
-  const done = await closedLoop(connections, () => client.registerPenduduk(nextResident(), { headers }));
+  const done = await closedLoop(connections, () =>
+    client.registerPenduduk(resident(residents++), { headers }),
+  );
   transport.close();
   return done;
 }
@@ -165,7 +123,7 @@ async function insertLimit(mesh: Mesh): Promise<number> {
   });
   const payload = Buffer.alloc(180, 1);
   const perSecond = await closedLoop(connections, async () => {
-    const { nik, nama, alamat } = nextResident();
+    const { nik, nama, alamat } = resident(residents++);
     const now = new Date();
     await pool.query({
       name: "insert-limit",
@@ -208,60 +166,4 @@ async function closedLoop(concurrency: number, call: () => Promise<unknown>): Pr
   };
   await Promise.all(Array.from({ length: concurrency }, worker));
   return done / seconds;
-}
-
-/** Waits until the events of earlier phases have been counted, or their consumers would be part of the next one. */
-async function settled(mesh: Mesh): Promise<void> {
-  const [registry, statistics] = [mesh.databaseUrl("penduduk"), mesh.databaseUrl("statistik")].map(
-    (connectionString) => new pg.Pool({ connectionString, max: 1 }),
-  );
-  const count = async (pool: pg.Pool, sql: string) => Number((await pool.query(sql)).rows[0].n);
-  const registered = await count(registry!, "select count(*) as n from penduduk");
-  const startedAt = performance.now();
-  for (;;) {
-    const counted = await count(statistics!, "select coalesce(sum(jumlah), 0) as n from jumlah_kecamatan");
-    if (counted === registered) break;
-    if (performance.now() - startedAt > 120_000)
-      throw new Error(`${registered} registered, only ${counted} counted after 2 minutes`);
-    await new Promise((resolve) => setTimeout(resolve, 250));
-  }
-  console.log(
-    `${registered} registered, all counted ${round((performance.now() - startedAt) / 1000)} s after the last one`,
-  );
-  await Promise.all([registry!.end(), statistics!.end()]);
-}
-
-async function login(gateway: string): Promise<string> {
-  const response = await fetch(`${gateway}/login`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ username: "kota", password: process.env.LAMPID_DEMO_PASSWORD || "rahasia" }),
-  });
-  return ((await response.json()) as { access_token: string }).access_token;
-}
-
-/** Residents of ten kecamatan of 32.01, each NIK once. */
-function nextResident() {
-  const n = residents++;
-  const two = (value: number) => String(value).padStart(2, "0");
-  const kecamatan = two((n % 10) + 1);
-  const day = two((Math.floor(n / 10) % 28) + 1);
-  const month = two((Math.floor(n / 280) % 12) + 1);
-  const year = two((Math.floor(n / 3_360) % 40) + 60);
-  const serial = String((Math.floor(n / 134_400) % 9_999) + 1).padStart(4, "0");
-  return {
-    nik: `3201${kecamatan}${day}${month}${year}${serial}`,
-    nama: `${GIVEN[n % GIVEN.length]} ${FAMILY[Math.floor(n / 7) % FAMILY.length]}`,
-    alamat: `Jl. Merdeka No. ${n % 400}`,
-    provinsi: "Jawa Barat",
-  };
-}
-
-function httpRequest(token: string, resident: ReturnType<typeof nextResident>): string {
-  const body = JSON.stringify(resident);
-  return `POST /penduduk HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
-}
-
-function round(value: number): number {
-  return Math.round(value * 100) / 100;
 }

@@ -4,5 +4,7 @@ import type { PesanRecord } from "../store.ts";
 export type Channel = {
   /** Resolves when the provider has accepted the message; a throw is retried with backoff. */
   send: (message: PesanRecord) => Promise<void>;
+  /** Messages sent at the same time; their outcomes are noted together. */
+  concurrency: number;
   close?: () => void;
 };

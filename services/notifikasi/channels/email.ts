@@ -18,6 +18,7 @@ export function emailChannel({ url, from, to }: EmailOptions): Channel {
     socketTimeout: TIMEOUT_MS,
   } as Parameters<typeof createTransport>[1]);
   return {
+    concurrency: 5,
     async send({ id, isi, templat }) {
       // The same message tried twice has the same id, so that a mail client shows it once.
       await transport.sendMail({

@@ -4,6 +4,7 @@ import type { Channel } from "./channel.ts";
 
 export function logChannel(log: Logger): Channel {
   return {
+    concurrency: 200,
     async send({ id, templat, kodeWilayah }) {
       log.debug({ pesan: id, templat, kodeWilayah }, "message delivered to the log");
     },

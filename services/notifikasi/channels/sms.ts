@@ -18,6 +18,7 @@ export async function smsChannel({ accountSid, authToken, from, to, baseUrl }: S
   const client = twilio(accountSid, authToken, { timeout: TIMEOUT_MS, autoRetry: false });
   if (baseUrl) client.api.baseUrl = baseUrl;
   return {
+    concurrency: 10,
     async send({ isi }) {
       await client.messages.create({ from, to, body: isi });
     },
