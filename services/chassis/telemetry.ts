@@ -1,5 +1,6 @@
 // OpenTelemetry for a process: Prometheus text always, OTLP traces and metrics when an endpoint is set.
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { type Meter, metrics, type Tracer, trace } from "@opentelemetry/api";
 import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-proto";
 import { PrometheusExporter } from "@opentelemetry/exporter-prometheus";
@@ -53,9 +54,11 @@ export function startTelemetry({ name, otlpEndpoint, sampleRatio = 1 }: Telemetr
     : undefined;
   tracerProvider?.register();
   metrics.setGlobalMeterProvider(meterProvider);
+  const meter = meterProvider.getMeter("lampid");
+  measureProcess(meter);
 
   return {
-    meter: meterProvider.getMeter("lampid"),
+    meter,
     tracer: tracerProvider?.getTracer("lampid") ?? trace.getTracer("lampid"),
     tracing: tracerProvider !== undefined,
     traceparent: (header) =>
@@ -65,4 +68,23 @@ export function startTelemetry({ name, otlpEndpoint, sampleRatio = 1 }: Telemetr
       await Promise.allSettled([meterProvider.shutdown(), tracerProvider?.shutdown()]);
     },
   };
+}
+
+/** What tells a process that is overloaded from one that waits: memory, and how late its event loop runs. */
+function measureProcess(meter: Meter): void {
+  const delay = monitorEventLoopDelay({ resolution: 20 });
+  delay.enable();
+  const lateness = {
+    unit: "ms",
+    description: "How late the event loop ran since the last look (99th percentile, maximum)",
+  };
+  meter.createObservableGauge("nodejs.eventloop.delay", lateness).addCallback((result) => {
+    result.observe(delay.percentile(99) / 1e6, { quantile: "0.99" });
+    result.observe(delay.max / 1e6, { quantile: "1" });
+    delay.reset();
+  });
+  const memory = { unit: "By", description: "Resident memory" };
+  meter
+    .createObservableGauge("process.memory.usage", memory)
+    .addCallback((result) => result.observe(process.memoryUsage.rss()));
 }

@@ -95,7 +95,9 @@ function breakerFor(
     volumeThreshold: 5,
     resetTimeout: pauseMs,
   });
-  breaker.on("open", () => log.warn({ kanal: name, pauseMs }, "channel is failing and left alone for a while"));
+  breaker.on("open", () =>
+    log.warn({ kanal: name, pauseMs }, "channel is failing and left alone for a while"),
+  );
   breaker.on("close", () => log.info({ kanal: name }, "channel works again"));
   return (message) => breaker.fire(message);
 }

@@ -12,9 +12,12 @@ export function postgresPesanStore(sql: Sql): PesanStore {
     async enqueue(messages) {
       await sql.query({
         name: "pesan-enqueue",
+        // A relay that was killed publishes again, so an event may be in one batch twice. In the order of the key: two
+        // batches that share events must not wait for each other in a circle.
         text: `with incoming as materialized (
-                 select * from json_to_recordset($1::json) as r(id uuid, "eventId" uuid, kanal text, templat text,
+                 select distinct on ("eventId") * from json_to_recordset($1::json) as r(id uuid, "eventId" uuid, kanal text, templat text,
                    "kodeWilayah" text, isi text, "createdAt" timestamptz)
+                 order by "eventId", id
                ), fresh as (
                  insert into inbox (consumer, event_id) select 'notifikasi', "eventId" from incoming
                  on conflict do nothing returning event_id
@@ -39,17 +42,22 @@ export function postgresPesanStore(sql: Sql): PesanStore {
     async record(deliveries) {
       const rows = deliveries.map((delivery) => ({
         id: delivery.id,
-        status: STATUS[delivery.status],
-        kesalahan: "kesalahan" in delivery ? delivery.kesalahan : "",
+        ...(delivery.status === "tertunda"
+          ? { status: STATUS.antre, tries: 0 }
+          : {
+              status: STATUS[delivery.status],
+              tries: 1,
+              kesalahan: "kesalahan" in delivery ? delivery.kesalahan : "",
+            }),
         nextTryAt: "nextTryAt" in delivery ? delivery.nextTryAt : undefined,
         at: "at" in delivery ? delivery.at : undefined,
       }));
       await sql.query({
         name: "pesan-record",
-        text: `update pesan p set status = r.status, kesalahan = r.kesalahan, percobaan = p.percobaan + 1,
-                 next_try_at = coalesce(r."nextTryAt", p.next_try_at), delivered_at = r.at
+        text: `update pesan p set status = r.status, kesalahan = coalesce(r.kesalahan, p.kesalahan),
+                 percobaan = p.percobaan + r.tries, next_try_at = coalesce(r."nextTryAt", p.next_try_at), delivered_at = r.at
                from json_to_recordset($1::json)
-                 as r(id uuid, status smallint, kesalahan text, "nextTryAt" timestamptz, at timestamptz)
+                 as r(id uuid, status smallint, tries int, kesalahan text, "nextTryAt" timestamptz, at timestamptz)
                where p.id = r.id`,
         values: [JSON.stringify(rows)],
       });

@@ -23,7 +23,9 @@ export type NewPesan = Pick<PesanRecord, "id" | "kanal" | "templat" | "kodeWilay
 export type Delivery =
   | { id: string; status: "terkirim"; at: Date }
   | { id: string; status: "antre"; kesalahan: string; nextTryAt: Date }
-  | { id: string; status: "gagal"; kesalahan: string };
+  | { id: string; status: "gagal"; kesalahan: string }
+  /** Not tried, for its channel is left alone: it stays queued, with the tries and the error it has. */
+  | { id: string; status: "tertunda"; nextTryAt: Date };
 
 export type ListQuery = {
   /** Any level; "ID" for all. */

@@ -7,8 +7,11 @@ export function postgresStatistikStore(sql: Sql): StatistikStore {
     async apply(counts) {
       await sql.query({
         name: "statistik-apply",
+        // A relay that was killed publishes again, so an event may be in one batch twice. In the order of the key: two
+        // batches that share events must not wait for each other in a circle.
         text: `with incoming as materialized (
-                 select * from json_to_recordset($1::json) as r("eventId" uuid, "kodeKecamatan" text, delta int)
+                 select distinct on ("eventId") * from json_to_recordset($1::json) as r("eventId" uuid, "kodeKecamatan" text, delta int)
+                 order by "eventId"
                ), fresh as (
                  insert into inbox (consumer, event_id) select 'statistik', "eventId" from incoming
                  on conflict do nothing returning event_id

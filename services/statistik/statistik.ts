@@ -18,6 +18,7 @@ export function composeStatistik(context: ProcessContext): void {
   context.bus().subscribe({
     topic: "pendaftaran-events",
     group: "statistik",
+    lingerMs: 50,
     handler: countRegistrations(store, () => changes.emit("change")),
     isTransient: isDatabaseUnavailable,
   });

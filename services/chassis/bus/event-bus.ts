@@ -51,6 +51,11 @@ export type SubscribeOptions = {
   handler: BatchHandler;
   /** Events a batch at most. Default 500. */
   batchSize?: number;
+  /**
+   * Longest wait, after a batch that was not full, before the next one is asked for: larger batches cost less an event.
+   * Default 0, the next event at once.
+   */
+  lingerMs?: number;
   retry?: RetryPolicy;
   /**
    * Tells a failure of the consumer's own surroundings (its database is down) from a poisoned event. Such a failure is

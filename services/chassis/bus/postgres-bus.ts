@@ -141,6 +141,7 @@ async function consume(scope: Scope, publish: EventBus["publish"], signal: Abort
     group,
     handler,
     batchSize = 500,
+    lingerMs = 0,
     retry = defaultRetry,
     isTransient = () => false,
     log,
@@ -180,6 +181,7 @@ async function consume(scope: Scope, publish: EventBus["publish"], signal: Abort
         text: `update consumer_offset set xid = $3, position = $4, updated_at = now() where topic = $1 and consumer = $2`,
         values: [topic, group, offset.xid, offset.position],
       });
+      if (events.length < batchSize) await pause(lingerMs, held);
     }
   });
 }

@@ -1,11 +1,12 @@
 /** A Connect transport over @grpc/grpc-js: typed Connect clients at the price of bare gRPC. */
 
-import type {
-  DescMessage,
-  DescMethodStreaming,
-  DescMethodUnary,
-  MessageInitShape,
-  MessageShape,
+import {
+  create,
+  type DescMessage,
+  type DescMethodStreaming,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
 } from "@bufbuild/protobuf";
 import {
   Code,
@@ -90,6 +91,15 @@ export function createGrpcJsTransport(options: WireTransportOptions): WireTransp
     ): Promise<UnaryResponse<I, O>> {
       const timeout = effectiveTimeoutMs(timeoutMs, options.defaultTimeoutMs);
       const deadline = deadlineAfter(timeout);
+      if (interceptors.length === 0) {
+        // runUnaryCall would make an AbortController and a timer for interceptors, and abort it at the end: an error
+        // object with its stack for each call that goes well. grpc-js watches the deadline by itself.
+        return new Promise((resolve, reject) => {
+          const message = create(method.input, input);
+          const req = { service: method.parent, method, message, header: new Headers(header), signal };
+          new UnaryCall<I, O>(wire, req, resolve, reject).start(deadline);
+        });
+      }
       return runUnaryCall<I, O>({
         interceptors,
         signal,
@@ -143,9 +153,15 @@ interface Wire {
   isRaw: NonNullable<WireTransportOptions["rawResponses"]>;
 }
 
+/** What a unary call needs of a request. */
+type Unary<I extends DescMessage, O extends DescMessage> = Pick<
+  UnaryRequest<I, O>,
+  "service" | "method" | "message" | "header"
+> & { signal: AbortSignal | undefined };
+
 class UnaryCall<I extends DescMessage, O extends DescMessage> implements InterceptingListener {
   readonly #wire: Wire;
-  readonly #req: UnaryRequest<I, O>;
+  readonly #req: Unary<I, O>;
   readonly #resolve: (res: UnaryResponse<I, O>) => void;
   readonly #reject: (error: ConnectError) => void;
   readonly #abort = () => this.#cancel();
@@ -157,7 +173,7 @@ class UnaryCall<I extends DescMessage, O extends DescMessage> implements Interce
 
   constructor(
     wire: Wire,
-    req: UnaryRequest<I, O>,
+    req: Unary<I, O>,
     resolve: (res: UnaryResponse<I, O>) => void,
     reject: (error: ConnectError) => void,
   ) {
@@ -173,10 +189,10 @@ class UnaryCall<I extends DescMessage, O extends DescMessage> implements Interce
     const { method, message, header, signal } = this.#req;
     const bytes = toBuffer(encodeMessage(method.input, message));
     const metadata = toMetadata(header);
-    if (signal.aborted) {
+    if (signal?.aborted) {
       throw ConnectError.from(signal.reason, Code.Canceled);
     }
-    signal.addEventListener("abort", this.#abort);
+    signal?.addEventListener("abort", this.#abort);
     const call = openCall(this.#wire, pathOf(method), deadline);
     this.#call = call;
     call.start(metadata, this);
@@ -204,7 +220,7 @@ class UnaryCall<I extends DescMessage, O extends DescMessage> implements Interce
   }
 
   onReceiveStatus(status: StatusObject): void {
-    this.#req.signal.removeEventListener("abort", this.#abort);
+    this.#req.signal?.removeEventListener("abort", this.#abort);
     const error = this.#error ?? failureOf(status, this.#header, this.#deadline);
     if (error !== undefined) {
       this.#reject(error);

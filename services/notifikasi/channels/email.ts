@@ -7,16 +7,20 @@ export type EmailOptions = {
   url: string;
   from: string;
   to: string;
+  /** Longest silence of the server, milliseconds. Default 10,000. */
+  timeoutMs?: number;
 };
 
 const TIMEOUT_MS = 10_000;
 
-export function emailChannel({ url, from, to }: EmailOptions): Channel {
-  const transport = createTransport(url, {
-    connectionTimeout: TIMEOUT_MS,
-    greetingTimeout: TIMEOUT_MS,
-    socketTimeout: TIMEOUT_MS,
-  } as Parameters<typeof createTransport>[1]);
+export function emailChannel({ url, from, to, timeoutMs = TIMEOUT_MS }: EmailOptions): Channel {
+  // In the one object: a second argument holds defaults of messages, not of the connection.
+  const transport = createTransport({
+    url,
+    connectionTimeout: timeoutMs,
+    greetingTimeout: timeoutMs,
+    socketTimeout: timeoutMs,
+  });
   return {
     concurrency: 5,
     async send({ id, isi, templat }) {

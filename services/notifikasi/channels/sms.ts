@@ -8,14 +8,17 @@ export type SmsOptions = {
   to: string;
   /** Region or test server: replaces https://api.twilio.com. */
   baseUrl?: string;
+  /** Longest wait for the answer, milliseconds. Default 10,000. */
+  timeoutMs?: number;
 };
 
 const TIMEOUT_MS = 10_000;
 
-export async function smsChannel({ accountSid, authToken, from, to, baseUrl }: SmsOptions): Promise<Channel> {
+export async function smsChannel(options: SmsOptions): Promise<Channel> {
+  const { accountSid, authToken, from, to, baseUrl, timeoutMs = TIMEOUT_MS } = options;
   // Loaded on demand: it takes some 40 MiB that a process without SMS need not have.
   const { default: twilio } = await import("twilio");
-  const client = twilio(accountSid, authToken, { timeout: TIMEOUT_MS, autoRetry: false });
+  const client = twilio(accountSid, authToken, { timeout: timeoutMs, autoRetry: false });
   if (baseUrl) client.api.baseUrl = baseUrl;
   return {
     concurrency: 10,
