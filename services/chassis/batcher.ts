@@ -41,7 +41,8 @@ export function createBatcher<Item, Result>(
     try {
       const results = await run(batch.map(({ item }) => item));
       for (const [index, { resolve, reject }] of batch.entries()) {
-        const result = results[index]!;
+        const result =
+          index < results.length ? results[index]! : new Error("a batch left an item unanswered");
         if (result instanceof Error) reject(result);
         else resolve(result);
       }

@@ -16,6 +16,13 @@ export const CONFIG_EXIT_CODE = 78;
 /** Reads typed values out of an environment; every getter throws {@link ConfigError} for a bad value. */
 export type ConfigReader = ReturnType<typeof configReader>;
 
+const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
+  ["true", true],
+  ["1", true],
+  ["false", false],
+  ["0", false],
+]);
+
 /** @param env usually `process.env`, passed in by main.ts alone. */
 export function configReader(env: Readonly<Record<string, string | undefined>>) {
   // An empty variable is an unset one: `LAMPID_X= npm start` must not mean "the empty string".
@@ -49,12 +56,7 @@ export function configReader(env: Readonly<Record<string, string | undefined>>) 
       }),
 
     boolean: (key: string, fallback: boolean) =>
-      parsed(
-        key,
-        fallback,
-        "true or false",
-        (text) => ({ true: true, "1": true, false: false, "0": false })[text],
-      ),
+      parsed(key, fallback, "true or false", (text) => BOOLEANS.get(text)),
 
     oneOf: <T extends string>(key: string, allowed: readonly T[], fallback?: T) =>
       parsed(key, fallback, `one of ${allowed.join(", ")}`, (text) =>

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import pg from "pg";
 
 export type MigrateOptions = {
@@ -13,7 +14,7 @@ export type MigrateOptions = {
 };
 
 /** Folder of the tables that every service has: outbox, inbox, audit, idempotency. */
-export const chassisMigrations = new URL("./migrations", import.meta.url).pathname;
+export const chassisMigrations = fileURLToPath(new URL("./migrations", import.meta.url));
 
 /** Any constant will do, as long as nothing else in the database uses it. */
 const LOCK = 7_021_945;

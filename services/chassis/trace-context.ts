@@ -1,7 +1,8 @@
 // W3C Trace Context (https://www.w3.org/TR/trace-context/): every call has one, whether or not anything records it.
 import { randomFillSync } from "node:crypto";
 
-const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$/;
+/** Version 00; an id of zeros only is none. */
+const TRACEPARENT = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}$/;
 const pool = new Uint8Array(4_096);
 let used = pool.length;
 

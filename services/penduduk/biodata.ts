@@ -67,6 +67,7 @@ export function checkBiodataChange(change: BiodataChange, today: string): void {
   if (violations.length > 0) throw refuseFields(violations);
 }
 
-function snakeCase(name: string): string {
+/** "tanggalLahir" as the contract writes it: "tanggal_lahir". */
+export function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

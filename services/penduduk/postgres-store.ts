@@ -1,6 +1,7 @@
 // The registry in PostgreSQL.
 import { createBatcher } from "#chassis/batcher.ts";
 import type { Database, Sql } from "#chassis/database.ts";
+import { isIdempotencyConflict } from "#chassis/idempotency.ts";
 import { appendToOutbox } from "#chassis/outbox.ts";
 import { NATION } from "#chassis/wilayah.ts";
 import { MAX_SERIAL } from "./domain/nik.ts";
@@ -121,16 +122,18 @@ export function pendudukTransaction(sql: Sql): PendudukTransaction {
       return rows[0].serial > MAX_SERIAL ? undefined : rows[0].serial;
     },
 
+    // Locked first, read after: a SELECT FOR UPDATE that has waited sees the new row, but joins it with the family card
+    // of before, so two families could both take a member.
     async findByIdForUpdate(id) {
-      const { rows } = await sql.query(`${SELECT} where p.id = $1 for update of p`, [id]);
+      await sql.query("select 1 from penduduk where id = $1 for update", [id]);
+      const { rows } = await sql.query(`${SELECT} where p.id = $1`, [id]);
       return rows[0] && toRecord(rows[0]);
     },
 
     async findByNikForUpdate(niks) {
       // In the order of the key: two families that share people must not wait for each other in a circle.
-      const { rows } = await sql.query(`${SELECT} where p.nik = any($1) order by p.nik for update of p`, [
-        niks,
-      ]);
+      await sql.query("select 1 from penduduk where nik = any($1) order by nik for update", [niks]);
+      const { rows } = await sql.query(`${SELECT} where p.nik = any($1) order by p.nik`, [niks]);
       return rows.map(toRecord);
     },
 
@@ -170,21 +173,43 @@ async function registerAll(
   db: Database,
   commands: readonly RegisterCommand[],
 ): Promise<(RegisterOutcome | Error)[]> {
+  let outcomes: RegisterOutcome[];
   try {
-    const outcomes = await registerStatement(db, commands);
-    // The same request twice in one batch: the second finds its NIK taken before it can see the first one's answer.
-    return await Promise.all(
-      outcomes.map(async (outcome, index) => {
-        const again = outcome.kind === "duplicate_nik" && commands.length > 1 && commands[index]!.idempotency;
-        return again ? (await registerStatement(db, [commands[index]!]))[0]! : outcome;
-      }),
-    );
+    outcomes = await registerStatement(db, commands);
   } catch (cause) {
-    if (commands.length === 1 || !isOfOneRow(cause)) throw cause;
+    if (!isOfOneRow(cause)) throw cause;
     // One row must not fail its neighbours: each gets a statement of its own, and its own answer.
-    const alone = await Promise.allSettled(commands.map((command) => registerStatement(db, [command])));
-    return alone.map((result) => (result.status === "fulfilled" ? result.value[0]! : result.reason));
+    return Promise.all(commands.map((command) => registerAlone(db, command).catch(asError)));
   }
+  // What is committed stays so, whatever becomes of a second look at its neighbour.
+  return Promise.all(
+    outcomes.map((outcome, index) =>
+      mayBeRepetition(outcome, commands[index]!)
+        ? registerAlone(db, commands[index]!).catch(asError)
+        : outcome,
+    ),
+  );
+}
+
+/** A statement sees what was committed when it began: the second sees the answer that the first one ran into. */
+async function registerAlone(db: Database, command: RegisterCommand): Promise<RegisterOutcome> {
+  try {
+    const [outcome] = await registerStatement(db, [command]);
+    if (!mayBeRepetition(outcome!, command)) return outcome!;
+  } catch (cause) {
+    if (!isIdempotencyConflict(cause)) throw cause;
+  }
+  const [outcome] = await registerStatement(db, [command]);
+  return outcome!;
+}
+
+/** The NIK was taken, perhaps a moment ago by the same request, in this batch or in another process. */
+function mayBeRepetition(outcome: RegisterOutcome, { idempotency }: RegisterCommand): boolean {
+  return outcome.kind === "duplicate_nik" && idempotency !== undefined;
+}
+
+function asError(cause: unknown): Error {
+  return cause instanceof Error ? cause : new Error(String(cause));
 }
 
 /** Class 22 (data), 23 (integrity) and a deadlock concern single rows; a lost connection concerns all. */

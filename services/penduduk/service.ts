@@ -3,14 +3,15 @@ import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary }
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { v7 as uuidv7 } from "uuid";
+import { createLane } from "#chassis/batcher.ts";
 import { type Actor, actorOf, requireWilayah } from "#chassis/caller.ts";
-import type { Database } from "#chassis/database.ts";
+import type { Database, Sql } from "#chassis/database.ts";
 import { fingerprintOf, idempotently, replayed } from "#chassis/idempotency.ts";
 import { methodName } from "#chassis/interceptors.ts";
 import type { OutboxEvent } from "#chassis/outbox.ts";
-import { pageSizeOf, readPageToken, writePageToken } from "#chassis/page-token.ts";
+import { pageSizeOf, readPageToken, UUID_PART, writePageToken } from "#chassis/page-token.ts";
 import { type Refused, refuse, refuseFields } from "#chassis/refusal.ts";
-import { kecamatanOf, provinsiOf, type WilayahIndex, wilayahContains } from "#chassis/wilayah.ts";
+import { kecamatanOf, provinsiOf, type WilayahIndex } from "#chassis/wilayah.ts";
 import {
   BiodataDiperbaruiSchema,
   KartuKeluargaDibuatSchema,
@@ -30,7 +31,7 @@ import {
   UpdateBiodataRequestSchema,
   UpdateBiodataResponseSchema,
 } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
-import { biodataChange, checkBiodataChange } from "./biodata.ts";
+import { biodataChange, checkBiodataChange, snakeCase } from "./biodata.ts";
 import { civilDate } from "./domain/clock.ts";
 import { checkFamily, headFirst } from "./domain/kartu-keluarga.ts";
 import { compareExact, compareText, type Outcome } from "./domain/ktp.ts";
@@ -59,8 +60,15 @@ export type Deps = {
 /** Residents a message of ExportPenduduk at most. */
 const EXPORT_BATCH = 500;
 
+/** A similarity as PostgreSQL writes it in a page token: 0 to 1. */
+const SIMILARITY_PART = /^(1|0(\.\d{1,12})?)$/;
+
+/** Transactions that take a serial: those of one prefix wait for each other, so they get a part of the pool only. */
+const SERIAL_LANE = { maxInFlight: 3, maxQueue: 5_000 };
+
 export function pendudukService({ store, db, wilayah, clock }: Deps): ServiceImpl<typeof PendudukService> {
   const toMessage = (record: PendudukRecord) => pendudukMessage(record, wilayah);
+  const takeSerial = createLane(SERIAL_LANE);
 
   return {
     async registerPenduduk(request, ctx) {
@@ -163,7 +171,7 @@ export function pendudukService({ store, db, wilayah, clock }: Deps): ServiceImp
         requestId: request.requestId,
         fingerprint: fingerprintOf(IssueNikRequestSchema, request),
       };
-      return idempotently(db, key, IssueNikResponseSchema, async (sql) => {
+      const work = async (sql: Sql) => {
         const tx = pendudukTransaction(sql);
         const prefix = nikPrefix(request.kodeWilayah, request.tanggalLahir, sexOf(request.jenisKelamin)!);
         const serial = await tx.nextSerial("nik", prefix);
@@ -185,7 +193,8 @@ export function pendudukService({ store, db, wilayah, clock }: Deps): ServiceImp
         );
         await tx.append(event, auditOf(ctx, actor, event.subject, request.kodeWilayah, now));
         return create(IssueNikResponseSchema, { nik });
-      });
+      };
+      return takeSerial(() => idempotently(db, key, IssueNikResponseSchema, work));
     },
 
     async getPenduduk({ name }, ctx) {
@@ -199,8 +208,12 @@ export function pendudukService({ store, db, wilayah, clock }: Deps): ServiceImp
     async searchPenduduk(request, ctx) {
       requireWilayah(ctx, request.kodeWilayah);
       const { nama, tanggalLahir, kodeWilayah } = request;
+      if (tanggalLahir !== "" && !isRealDate(tanggalLahir)) {
+        const description = "is not a date of the calendar";
+        throw refuseFields([{ field: "tanggal_lahir", reason: "DATE", description }]);
+      }
       const filter = [nama, tanggalLahir, kodeWilayah];
-      const position = readPageToken(request.pageToken, filter, 2);
+      const position = readPageToken(request.pageToken, filter, [SIMILARITY_PART, UUID_PART]);
       const limit = pageSizeOf(request.pageSize);
       const after = position && { similarity: position[0]!, id: position[1]! };
       const found = await store.search({ nama, tanggalLahir, kodeWilayah, limit: limit + 1, after });
@@ -247,7 +260,7 @@ export function pendudukService({ store, db, wilayah, clock }: Deps): ServiceImp
           BiodataDiperbaruiSchema,
           {
             penduduk: biodata.name,
-            kolom: Object.keys(change),
+            kolom: Object.keys(change).map(snakeCase),
             pelaku: actor.subject,
             waktu: timestampFromDate(now),
           },
@@ -277,7 +290,7 @@ export function pendudukService({ store, db, wilayah, clock }: Deps): ServiceImp
         requestId: request.requestId,
         fingerprint: fingerprintOf(CreateKartuKeluargaRequestSchema, request),
       };
-      return idempotently(db, key, CreateKartuKeluargaResponseSchema, async (sql) => {
+      const work = async (sql: Sql) => {
         const tx = pendudukTransaction(sql);
         const residents = await tx.findByNikForUpdate(request.anggota.map(({ nik }) => nik));
         const byNik = new Map(residents.map((resident) => [resident.nik, resident]));
@@ -313,7 +326,8 @@ export function pendudukService({ store, db, wilayah, clock }: Deps): ServiceImp
         });
         await tx.append(event, auditOf(ctx, actor, name, record.kodeWilayah, now));
         return create(CreateKartuKeluargaResponseSchema, { kartuKeluarga: kartuKeluargaMessage(record) });
-      });
+      };
+      return takeSerial(() => idempotently(db, key, CreateKartuKeluargaResponseSchema, work));
     },
 
     async getKartuKeluarga({ kunci }, ctx) {
@@ -344,7 +358,7 @@ export function pendudukService({ store, db, wilayah, clock }: Deps): ServiceImp
         const last = records.at(-1);
         if (!last) return;
         after = { kodeWilayah: last.kodeWilayah, id: last.id };
-        yield { penduduk: records.map(toMessage), cursor: `${after.kodeWilayah}:${after.id}` };
+        yield { penduduk: records.map(toMessage), cursor: writeExportCursor(request.kodeWilayah, after) };
       }
     },
   };
@@ -434,16 +448,20 @@ function cocok(outcome: Outcome): Cocok {
   }
 }
 
-function readExportCursor(
-  cursor: string,
-  kodeWilayah: string,
-): { kodeWilayah: string; id: string } | undefined {
+type ExportPosition = { kodeWilayah: string; id: string };
+
+/** "<wilayah of the export>:<wilayah of the last resident>:<their id>": 64 characters at most, as the contract has it. */
+function writeExportCursor(exported: string, { kodeWilayah, id }: ExportPosition): string {
+  return `${exported}:${kodeWilayah}:${id}`;
+}
+
+function readExportCursor(cursor: string, exported: string): ExportPosition | undefined {
   if (cursor === "") return undefined;
-  const match = /^([0-9.]{8,13}):([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/.exec(cursor);
-  // A cursor of another export would skip people without a word.
-  if (!match || !wilayahContains(kodeWilayah, match[1]!)) {
+  const [of, kodeWilayah = "", id = "", ...rest] = cursor.split(":");
+  // A cursor of another export would skip people without a word, also one of a wilayah inside.
+  if (of !== exported || !/^[0-9.]{8,13}$/.test(kodeWilayah) || !UUID_PART.test(id) || rest.length > 0) {
     const description = "must be the cursor of an earlier batch of the same export";
     throw refuseFields([{ field: "cursor", reason: "CURSOR", description }]);
   }
-  return { kodeWilayah: match[1]!, id: match[2]! };
+  return { kodeWilayah, id };
 }

@@ -14,14 +14,17 @@ export type TestDatabase = { url: string; drop: () => Promise<void> };
 
 /** Superuser URL of the server that test/run.ts has started; without it (a file run by hand) one is started here. */
 let server: Promise<{ superuserUrl: string; stop: () => Promise<void> }> | undefined;
+/** Databases of this file that are not dropped yet; the last one ends the server. */
+let inUse = 0;
 
 /**
  * A new database with the migrations of a service ("penduduk"), or of the event bus ("bus").
- * Drop it in `after`, which also ends a server that was started for this file alone.
+ * Drop it in `after`; the last drop also ends a server that was started for this file alone.
  */
 export async function createTestDatabase(
   service: "penduduk" | "statistik" | "notifikasi" | "auth" | "bus",
 ): Promise<TestDatabase> {
+  inUse++;
   server ??= useServer();
   const { superuserUrl, stop } = await server;
   const name = `test_${service}_${randomBytes(6).toString("hex")}`;
@@ -37,7 +40,7 @@ export async function createTestDatabase(
     url,
     async drop() {
       await runAs(superuserUrl, `drop database if exists ${name} with (force)`);
-      await stop();
+      if (--inUse === 0) await stop();
     },
   };
 }

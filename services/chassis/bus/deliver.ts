@@ -17,9 +17,9 @@ export type DeliverDeps = {
  * first, in which case nothing may be noted as handled.
  */
 export async function deliver(events: readonly BusEvent[], deps: DeliverDeps): Promise<boolean> {
-  if (await attempt(events, deps, 1)) return true;
+  if (events.length > 1 && (await attempt(events, deps, 1))) return true;
   if (deps.signal.aborted) return false;
-  // The whole batch failed: one by one, so that the poisoned event is found and its neighbours are not held up.
+  // The whole batch failed, or is one event: one by one, so that the poisoned event is found and its neighbours are not held up.
   for (const event of events) {
     if (await attempt([event], deps, deps.retry.maxAttempts)) continue;
     if (deps.signal.aborted) return false;

@@ -7,6 +7,7 @@ import { compareExact, compareText } from "./ktp.ts";
 import { birthDateOf, isRealDate, maskNik, nikPrefix, nomorKkPrefix, readNik, withSerial } from "./nik.ts";
 import { warningsOf } from "./peringatan.ts";
 import { decideRegistration, type RegistrationInput } from "./registration.ts";
+import { successorOf } from "./retired-wilayah.ts";
 
 const wilayah = loadWilayah();
 const today = "2026-11-20";
@@ -144,5 +145,15 @@ test("a record that no longer agrees with its NIK carries a warning", () => {
 test("dates are those of the calendar, and of Jakarta", () => {
   assert.ok(isRealDate("2024-02-29"));
   assert.ok(!isRealDate("2023-02-29"));
+  assert.ok(isRealDate("1850-01-01"));
+  assert.ok(!isRealDate("0190-01-01"), "a slip of the pen, before all registries");
   assert.equal(civilDate(new Date("2026-11-20T18:00:00Z")), "2026-11-21");
+});
+
+test("a retired code is none that is in use, and its successor is", () => {
+  for (const kode of ["64.04.01", "64.73.01", "91.01.01", "91.28.01", "92.01.01", "92.71.01"]) {
+    assert.ok(!wilayah.has(kode.slice(0, 5)), kode);
+    assert.ok(wilayah.has(successorOf(kode)!), kode);
+  }
+  assert.equal(successorOf("32.01.01"), undefined);
 });

@@ -72,10 +72,14 @@ export function maskNik(nik: string): string {
   return `${nik.slice(0, 6)}${"*".repeat(8)}${nik.slice(14)}`;
 }
 
-/** Whether a text is a date of the calendar, ISO 8601. */
+/** Nobody alive was born before: an earlier date is a slip of the pen ("0190"), and PostgreSQL has no year 0. */
+const EARLIEST_BIRTH = "1850-01-01";
+
+/** Whether a text is a date of the calendar on which a resident may be born, ISO 8601; it may lie in the future. */
 export function isRealDate(text: string): boolean {
   const match = /^(\d{4})-(\d{2})-(\d{2})$/.exec(text);
-  return match !== null && isoDate(Number(match[1]), Number(match[2]), Number(match[3])) !== undefined;
+  if (!match || text < EARLIEST_BIRTH) return false;
+  return isoDate(Number(match[1]), Number(match[2]), Number(match[3])) !== undefined;
 }
 
 function isoDate(year: number, month: number, day: number): string | undefined {

@@ -62,7 +62,12 @@ export function decideRegistration(
     );
   }
 
-  const residence = decideResidence(input, known ? parts.kodeKecamatan : undefined, wilayah, violate);
+  const residence = decideResidence(
+    input,
+    { kodeKecamatan: known ? parts.kodeKecamatan : undefined, retired: successor !== undefined },
+    wilayah,
+    violate,
+  );
   if (violations.length > 0 || residence === undefined) return { ok: false, violations };
   return {
     ok: true,
@@ -73,7 +78,7 @@ export function decideRegistration(
 /** Residence is kode_wilayah when given, else the kecamatan of the NIK; either must lie in the province, if given. */
 function decideResidence(
   input: RegistrationInput,
-  kecamatanOfNik: string | undefined,
+  { kodeKecamatan, retired }: { kodeKecamatan: string | undefined; retired: boolean },
   wilayah: Wilayah,
   violate: (field: string, reason: string, description: string) => void,
 ): string | undefined {
@@ -101,16 +106,19 @@ function decideResidence(
     }
     return input.kodeWilayah;
   }
-  if (kecamatanOfNik === undefined) {
-    violate(
-      "kode_wilayah",
-      "REQUIRED",
-      "is required, for the kecamatan code in the NIK names no present kecamatan",
-    );
+  if (kodeKecamatan === undefined) {
+    // Of a kecamatan that never was, the NIK's own violation says enough: no residence would mend it.
+    if (retired) {
+      violate(
+        "kode_wilayah",
+        "REQUIRED",
+        "is required, for the kecamatan code in the NIK names no present kecamatan",
+      );
+    }
     return undefined;
   }
-  if (!kecamatanOfNik.startsWith(kodeProvinsi!)) {
-    const nama = wilayah.nama(kecamatanOfNik.slice(0, 2)) ?? kecamatanOfNik.slice(0, 2);
+  if (!kodeKecamatan.startsWith(kodeProvinsi!)) {
+    const nama = wilayah.nama(kodeKecamatan.slice(0, 2)) ?? kodeKecamatan.slice(0, 2);
     violate(
       "provinsi",
       "WILAYAH_PROVINSI",
@@ -118,5 +126,5 @@ function decideResidence(
     );
     return undefined;
   }
-  return kecamatanOfNik;
+  return kodeKecamatan;
 }
