@@ -6,7 +6,11 @@ import { ROOT } from "../services/mesh/processes.ts";
 const bin = join(ROOT, "node_modules/.bin");
 const steps: [name: string, command: string, args: string[]][] = [
   ["package-lock.json", process.execPath, [".ci/complete-lock.mjs", "--check"]],
-  ["format and lint (biome)", join(bin, "biome"), ["ci", "--error-on-warnings", "."]],
+  [
+    "format and lint (biome)",
+    join(bin, "biome"),
+    ["ci", "--error-on-warnings", `--colors=${process.stdout.isTTY ? "force" : "off"}`, "."],
+  ],
   ["types (tsc)", join(bin, "tsc"), ["-p", "."]],
   ["contracts and policy", process.execPath, ["proto/tools/contracts.ts", "check"]],
 ];
