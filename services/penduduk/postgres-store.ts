@@ -16,7 +16,7 @@ import type {
 } from "./store.ts";
 
 /**
- * Registrations that arrive together share one statement: measured here, a commit of its own for each takes 2.3 times
+ * Registrations that arrive together share one statement: a commit of its own for each takes six times
  * the CPU of PostgreSQL (docs/decisions/0004).
  */
 const REGISTER_BATCH = { maxBatch: 100, maxInFlight: 2, maxQueue: 5_000 };
