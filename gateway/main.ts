@@ -8,7 +8,7 @@ import { NotifikasiService } from "#gen/lampid/notifikasi/v1/notifikasi_service_
 import { success_status } from "#gen/lampid/option/v1/http_pb.ts";
 import { PendudukService } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
 import { StatistikService } from "#gen/lampid/statistik/v1/statistik_service_pb.ts";
-import { createGateway, type Gateway } from "./gateway.ts";
+import { createGateway, defaultGatewayLimits, type Gateway } from "./gateway.ts";
 import { createListener } from "./listener.ts";
 
 /** Who answers what; the name is that of the process, and of its LAMPID_UPSTREAM_ variable. */
@@ -79,6 +79,11 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
         min: 1,
         max: 100_000_000,
         fallback: 100,
+      }),
+      bodyTimeoutMs: config.integer("LAMPID_BODY_TIMEOUT_MS", {
+        min: 1_000,
+        max: 600_000,
+        fallback: defaultGatewayLimits.bodyTimeoutMs,
       }),
       trustedProxies: config.integer("LAMPID_TRUSTED_PROXIES", { min: 0, max: 10, fallback: 0 }),
     },

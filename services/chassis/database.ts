@@ -32,6 +32,8 @@ export function openDatabase({ url, name, log, poolSize = 8 }: DatabaseOptions):
     connectionTimeoutMillis: 3_000,
     idleTimeoutMillis: 30_000,
     statement_timeout: 30_000,
+    // The server's own limit comes first, unless the server says nothing any more.
+    query_timeout: 35_000,
     idle_in_transaction_session_timeout: 60_000,
     keepAlive: true,
   });
@@ -63,6 +65,8 @@ export function openDatabase({ url, name, log, poolSize = 8 }: DatabaseOptions):
   };
 }
 
+const PROBE_TIMEOUT_MS = 2_000;
+
 /** Asks the database every second whether it answers, until the signal aborts; logs the changes only. */
 export async function probeDatabase(
   sql: Sql,
@@ -87,7 +91,8 @@ export async function probeDatabase(
     signal,
     { baseMs: 250, maxMs: 1_000 },
     async () => {
-      await sql.query("select 1");
+      // A server that is there and says nothing (frozen, or behind a link that drops packets) is away, too.
+      await sql.query({ text: "select 1", query_timeout: PROBE_TIMEOUT_MS } as pg.QueryConfig);
       tell(true);
       await pause(1_000, signal);
     },
@@ -101,7 +106,7 @@ export function isDatabaseUnavailable(cause: unknown): boolean {
   const code = "code" in cause ? String(cause.code) : "";
   return (
     /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|08...|57P0.|53300)$/.test(code) ||
-    /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/.test(
+    /Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client has encountered a connection error/.test(
       cause.message,
     )
   );

@@ -30,13 +30,15 @@ export type KeepRunningOptions = {
   onExit?: (running: Running | undefined, attempt: number) => void;
   /** It ended for a bad configuration: starting it again would not help. */
   onFatal: (line: string) => void;
+  /** Longest wait before it is started again. Default 10 s. */
+  maxDelayMs?: number;
   now?: () => number;
   random?: () => number;
 };
 
 export function keepRunning(options: KeepRunningOptions) {
   const { name, start, first, report, onStart, onExit, onFatal } = options;
-  const { now = () => performance.now(), random = Math.random } = options;
+  const { now = () => performance.now(), random = Math.random, maxDelayMs = BACKOFF.maxMs } = options;
   const released = new AbortController();
   let running: Running | undefined;
   let restarts = 0;
@@ -70,7 +72,7 @@ export function keepRunning(options: KeepRunningOptions) {
       if (released.signal.aborted) return;
       restarts++;
       if (wasAsked) continue;
-      const delayMs = backoffMs(attempt - 1, BACKOFF, random);
+      const delayMs = backoffMs(attempt - 1, { ...BACKOFF, maxMs: maxDelayMs }, random);
       report(`${name} exited (${why}), restart ${attempt} in ${(delayMs / 1000).toFixed(1)} s`);
       await pause(delayMs, released.signal);
     }

@@ -51,6 +51,8 @@ export type MeshOptions = {
   signal?: AbortSignal;
   /** From the first process started to all serving. Default 60 s. */
   readyTimeoutMs?: number;
+  /** Longest wait before a process that ended is started again. Default 10 s; a test that kills often wants less. */
+  maxRestartDelayMs?: number;
 };
 
 export type Mesh = {
@@ -129,6 +131,7 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
 
   const watchdog = startWatchdog();
   const env = { ...process.env, ...options.env };
+  const restart = options.maxRestartDelayMs === undefined ? {} : { maxDelayMs: options.maxRestartDelayMs };
   const kept = new Map<string, Kept>();
   const failure = Promise.withResolvers<MeshError>();
   const starting = new AbortController();
@@ -219,6 +222,7 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
     const first = await startDatabase();
     postgresKeeper = keepRunning({
       name: POSTGRES,
+      ...restart,
       first,
       start: startDatabase,
       report: say,
@@ -244,6 +248,7 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
     });
     const keeper = keepRunning({
       name: spec.name,
+      ...restart,
       start: () =>
         startChild({
           spec,

@@ -1,36 +1,80 @@
 // The mesh under end-to-end tests: started once by test/run.ts on ports of its own, and found by every test file.
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Mesh, startMesh } from "../../services/mesh/mesh.ts";
+import { type MeshState, readMeshState, removeDataDir } from "../../services/mesh/data-dir.ts";
+import { type Mesh, type MeshOptions, startMesh } from "../../services/mesh/mesh.ts";
 import { freePortOffset } from "../../services/mesh/ports.ts";
+import type { DatabaseName, Secrets } from "../../services/mesh/provision.ts";
 
-/** Limits that would otherwise stop a test that calls as fast as it can. */
-const TEST_ENVIRONMENT = { LAMPID_RATE_LIMIT_PER_MINUTE: "1000000" };
+/** Limits that would otherwise stop a test that calls as fast as it can, or make it wait. */
+const TEST_ENVIRONMENT = { LAMPID_RATE_LIMIT_PER_MINUTE: "1000000", LAMPID_BODY_TIMEOUT_MS: "6000" };
 
-export async function startTestMesh(env: Record<string, string> = {}): Promise<Mesh> {
+/** A mesh for one test file alone, that may kill what it likes in it. */
+export async function startTestMesh(
+  env: Record<string, string> = {},
+  options: Partial<MeshOptions> = {},
+): Promise<Mesh> {
   const dataDir = mkdtempSync(join(tmpdir(), "lampid-mesh-"));
   const mesh = await startMesh({
     dataDir,
     portOffset: await freePortOffset(),
     env: { ...TEST_ENVIRONMENT, ...env },
     report: (line) => console.log(`mesh: ${line}`),
+    ...options,
   });
   return {
     ...mesh,
     async stop() {
       await mesh.stop();
-      rmSync(dataDir, { recursive: true, force: true });
+      removeDataDir(dataDir);
     },
   };
 }
 
-export type RunningMesh = { dataDir: string; urls: Record<string, string>; stop: () => Promise<void> };
+/** A mesh as seen from outside its supervisor. */
+export type RunningMesh = {
+  dataDir: string;
+  /** `http://127.0.0.1:8080` by process name, and `issuer`. */
+  urls: Record<string, string>;
+  /** `http://127.0.0.1:9080` by process name: /healthz, /readyz, /metrics. */
+  adminUrls: Record<string, string>;
+  /** Of a service's role to its own database. */
+  databaseUrl: (role: DatabaseName) => string;
+  /** By process name; undefined between an end and the next start. */
+  pid: (name: string) => number | undefined;
+  /** Ends it, if it was started for this file. */
+  stop: () => Promise<void>;
+};
 
 /** The mesh of this run; a file that is run by hand starts one for itself. */
 export async function useMesh(): Promise<RunningMesh> {
-  const dataDir = process.env.LAMPID_TEST_MESH;
-  if (!dataDir) return await startTestMesh();
-  const state = JSON.parse(readFileSync(join(dataDir, "mesh.json"), "utf8"));
-  return { dataDir, urls: state.urls, stop: async () => {} };
+  const shared = process.env.LAMPID_TEST_MESH;
+  if (shared) return lookAt(shared, async () => {});
+  const mesh = await startTestMesh();
+  return lookAt(mesh.dataDir, mesh.stop);
+}
+
+/** The mesh that runs on a data folder, whoever started it. */
+export function lookAt(dataDir: string, stop: () => Promise<void>): RunningMesh {
+  const state = stateOf(dataDir);
+  const { roles } = JSON.parse(readFileSync(join(dataDir, "secrets.json"), "utf8")) as Secrets;
+  const services = Object.entries(state.processes).filter(([, { adminPort }]) => adminPort !== undefined);
+  return {
+    dataDir,
+    urls: state.urls,
+    adminUrls: Object.fromEntries(
+      services.map(([name, { adminPort }]) => [name, `http://127.0.0.1:${adminPort}`]),
+    ),
+    databaseUrl: (role) =>
+      `postgres://${role}:${roles[role]}@127.0.0.1:${state.processes.postgres?.port}/${role}`,
+    pid: (name) => stateOf(dataDir).processes[name]?.pid,
+    stop,
+  };
+}
+
+function stateOf(dataDir: string): MeshState {
+  const state = readMeshState(dataDir);
+  if (!state) throw new Error(`no mesh is running on ${dataDir}`);
+  return state;
 }

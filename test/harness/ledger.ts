@@ -1,0 +1,91 @@
+// What the databases of a mesh say, side by side: residents, events, effects. They must come to agree.
+import assert from "node:assert/strict";
+import pg from "pg";
+import type { DatabaseName } from "../../services/mesh/provision.ts";
+
+/** Figures of registrations alone: other events (a NIK issued) count nowhere. */
+export type Ledger = {
+  /** Resident rows. */
+  penduduk: number;
+  /** Events of registrations that committed with them. */
+  outbox: number;
+  /** Events that took effect in statistik. */
+  inbox: number;
+  /** Sum of the counters. */
+  jumlah: number;
+  /** Messages to the officer on duty. */
+  pesan: number;
+};
+
+export type Sql = ReturnType<typeof openSql>;
+
+/** SQL on the databases of a mesh, each in the role that owns it. */
+export function openSql(databaseUrl: (role: DatabaseName) => string) {
+  const pools = new Map<DatabaseName, pg.Pool>();
+
+  async function rows(database: DatabaseName, text: string, values: readonly unknown[] = []) {
+    let pool = pools.get(database);
+    if (!pool) {
+      pool = new pg.Pool({
+        connectionString: databaseUrl(database),
+        max: 2,
+        application_name: "test",
+        connectionTimeoutMillis: 5_000,
+        query_timeout: 10_000,
+      });
+      pool.on("error", () => {});
+      pools.set(database, pool);
+    }
+    return (await pool.query(text, [...values])).rows;
+  }
+
+  async function number(
+    database: DatabaseName,
+    text: string,
+    values: readonly unknown[] = [],
+  ): Promise<number> {
+    return Number(Object.values((await rows(database, text, values))[0])[0]);
+  }
+
+  return {
+    rows,
+    number,
+    ledger: async (): Promise<Ledger> => ({
+      penduduk: await number("penduduk", "select count(*) from penduduk"),
+      outbox: await number(
+        "penduduk",
+        "select count(*) from outbox where aggregatetype = 'pendaftaran-events'",
+      ),
+      inbox: await number("statistik", "select count(*) from inbox where consumer = 'statistik'"),
+      jumlah: await number("statistik", "select coalesce(sum(jumlah), 0) from jumlah_kecamatan"),
+      pesan: await number("notifikasi", "select count(*) from pesan where templat = 'pendaftaran_baru'"),
+    }),
+    async close() {
+      await Promise.all([...pools.values()].map((pool) => pool.end()));
+    },
+  };
+}
+
+/**
+ * Waits until every figure is the number of residents (or `expected`), then looks again: an event that has its effect
+ * twice may have it a moment later.
+ */
+export async function assertLedgerAgrees(sql: Sql, expected?: number, withinMs = 20_000): Promise<Ledger> {
+  const agrees = (ledger: Ledger) => {
+    const wanted = expected ?? ledger.penduduk;
+    return Object.values(ledger).every((figure) => figure === wanted);
+  };
+  const deadline = performance.now() + withinMs;
+  let ledger = await sql.ledger();
+  while (!agrees(ledger) && performance.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    ledger = await sql.ledger();
+  }
+  assert.ok(
+    agrees(ledger),
+    `the figures do not agree${expected ? ` on ${expected}` : ""}: ${JSON.stringify(ledger)}`,
+  );
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.deepEqual(await sql.ledger(), ledger, "the figures agreed, and then changed");
+  return ledger;
+}
