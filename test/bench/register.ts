@@ -22,14 +22,14 @@ const { values: options } = parseArgs({
   options: {
     seconds: { type: "string", default: "15" },
     rate: { type: "string", default: "1250" },
-    connections: { type: "string", default: "64" },
+    connections: { type: "string", default: "128" },
     only: { type: "string" },
     help: { type: "boolean" },
   },
 });
 if (options.help) {
   console.log(
-    "usage: npm run bench:register -- [--seconds 15] [--rate 1250] [--connections 64] [--only arrival|closed|grpc|insert]",
+    "usage: npm run bench:register -- [--seconds 15] [--rate 1250] [--connections 128] [--only arrival|closed|grpc|insert]",
   );
   process.exit(0);
 }
