@@ -16,6 +16,7 @@ import { fileURLToPath } from "node:url";
 const PLATFORMS = ["linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64"];
 const LOCK_WAIT_MS = 15 * 60_000;
 const LOCK_POLL_MS = 200;
+const PARENT_POLL_MS = 500;
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const platform = `${process.platform}-${process.arch}`;
@@ -271,6 +272,15 @@ function run(args) {
   // A script under a terminal gets Ctrl-C twice, from the terminal and from here; it has to take two as one.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"]) {
     process.on(signal, () => child.kill(signal));
+  }
+  // npm that is told to end (SIGTERM) ends its shell and nothing below it: the script would live on with no owner.
+  if (process.env.npm_lifecycle_event) {
+    const parent = process.ppid;
+    const watch = setInterval(() => {
+      if (process.ppid === parent) return;
+      clearInterval(watch);
+      child.kill("SIGTERM");
+    }, PARENT_POLL_MS).unref();
   }
   child.on("exit", (code, signal) => process.exit(signal ? 128 + constants.signals[signal] : code));
 }

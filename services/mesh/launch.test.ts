@@ -181,6 +181,28 @@ describe("the launcher", () => {
     assert.ok(existsSync(join(root, "seen")));
   });
 
+  test("a script is told to end when npm, its shell, is gone", async () => {
+    writeFileSync(
+      join(root, "owned.mjs"),
+      `import { writeFileSync } from "node:fs";
+       process.on("SIGTERM", () => { writeFileSync("told", ""); process.exit(); });
+       setInterval(() => {}, 1000); console.log("up");`,
+    );
+    // Two commands, so that the shell stays the launcher's parent, as npm's does.
+    const shell = spawn("sh", ["-c", `"${process.execPath}" services/mesh/launch.mjs owned.mjs; true`], {
+      cwd: root,
+      env: {
+        PATH: `${join(root, "bin")}:${process.env.PATH}`,
+        FAKE_NODE: process.execPath,
+        npm_lifecycle_event: "x",
+      },
+    });
+    await once(shell.stdout as NodeJS.ReadableStream, "data");
+    shell.kill("SIGTERM");
+    await once(shell, "close");
+    assert.ok(existsSync(join(root, "told")));
+  });
+
   test("without a script it says how it is used", async () => {
     const { code, err } = await launch([]);
     assert.equal(code, 1);
