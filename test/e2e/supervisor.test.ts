@@ -219,6 +219,8 @@ describe("npm start refuses in one line", () => {
     const wrapper = process.getuid?.() === 0 ? ["setpriv", "--reuid", "nobody", "--clear-groups"] : [];
     const offset = String(await freePortOffset());
     const line = await refusedStart({ LAMPID_DATA_DIR: closed, LAMPID_PORT_OFFSET: offset }, wrapper);
+    // Whoever owns it may remove it then.
+    chmodSync(closed, 0o700);
     assert.match(
       line,
       /^LAMPID_DATA_DIR: the data folder .*closed cannot be read and written by this user \(EACCES\)$/m,
