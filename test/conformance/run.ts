@@ -4,13 +4,12 @@
  * name, and on a named one that passes.
  */
 
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
-import { homedir } from "node:os";
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type WireName, wireNames } from "#chassis/wire/wire.ts";
+import { findTool } from "../harness/tools.ts";
 
-const version = "v1.0.6";
 const here = import.meta.dirname;
 
 const wire = (process.argv[2] ?? "grpc-js") as WireName;
@@ -19,7 +18,11 @@ if (!wireNames.includes(wire)) {
   process.exit(2);
 }
 
-const runner = findRunner();
+const { path: runner, skip } = findTool("connectconformance");
+if (skip) {
+  console.log(`conformance: SKIPPED: ${skip}`);
+  process.exit(0);
+}
 const totals: string[] = [];
 let failed = false;
 for (const mode of ["server", "client"] as const) {
@@ -65,36 +68,4 @@ function runMode(
     child.once("error", reject);
     child.once("close", (status) => resolve({ status, output }));
   });
-}
-
-/** The path of the runner, which is built into the cache folder when it is not there. */
-function findRunner(): string {
-  const cache =
-    process.env.LAMPID_CACHE_DIR ??
-    join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "lampid-engines");
-  const bin = join(cache, "bin");
-  const path = join(bin, "connectconformance");
-  if (existsSync(path)) {
-    return path;
-  }
-  if (spawnSync("go", ["version"]).error !== undefined) {
-    const why = `connectconformance is not in ${bin} and cannot be built: no "go" on PATH`;
-    if (process.env.CI === "true") {
-      console.error(`conformance: FAILED: ${why}`);
-      process.exit(1);
-    }
-    console.log(`conformance: SKIPPED: ${why}`);
-    process.exit(0);
-  }
-  mkdirSync(bin, { recursive: true });
-  console.log(`conformance: building connectconformance ${version} into ${bin}`);
-  const built = spawnSync("go", ["install", `connectrpc.com/conformance/cmd/connectconformance@${version}`], {
-    env: { ...process.env, GOBIN: bin },
-    stdio: "inherit",
-  });
-  if (built.status !== 0) {
-    console.error("conformance: FAILED: go install did not succeed");
-    process.exit(1);
-  }
-  return path;
 }

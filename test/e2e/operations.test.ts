@@ -10,11 +10,11 @@ import { assertLedgerAgrees, openSql, type Sql } from "../harness/ledger.ts";
 import { type RunningMesh, useMesh } from "../harness/mesh.ts";
 import { residents, testSeed } from "../harness/residents.ts";
 import { login, type RestClient, restClient } from "../harness/rest.ts";
-import { findGrpcurl } from "../harness/tools.ts";
+import { findTool } from "../harness/tools.ts";
 
 const run = promisify(execFile);
 const newResident = residents(testSeed(), "operations");
-const { path: grpcurl, skip } = findGrpcurl();
+const { path: grpcurl, skip } = findTool("grpcurl");
 
 const STANDARD = [
   "grpc.health.v1.Health",

@@ -12,11 +12,11 @@ import { eventually, isAlive } from "../../services/mesh/host-process.ts";
 import { freePortOffset } from "../../services/mesh/ports.ts";
 import { PROCESSES, ROOT } from "../../services/mesh/processes.ts";
 import { login, restClient } from "../harness/rest.ts";
-import { findGrpcurl } from "../harness/tools.ts";
+import { findTool } from "../harness/tools.ts";
 
 const COMMAND = ["services/mesh/launch.mjs", "services/mesh/start.ts"];
 const READY_MS = 60_000;
-const { path: grpcurl, skip } = findGrpcurl();
+const { path: grpcurl, skip } = findTool("grpcurl");
 
 type Started = { child: ChildProcess; output: () => string; exited: Promise<number | null> };
 

@@ -1,35 +1,50 @@
-// Command line tools that tests run: found on PATH or in the cache, else built into the cache with Go.
-import { execFileSync, spawnSync } from "node:child_process";
+// Command line tools that tests run: found on PATH or in the cache, else built into the cache with Go, once.
+//
+//   node test/harness/tools.ts     builds all of them, so that no test has to wait for it
+import { spawnSync } from "node:child_process";
 import { accessSync, constants, mkdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 
-const GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4";
+/** By program name. A version that is on PATH already will do. */
+const TOOLS = {
+  grpcurl: "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4",
+  connectconformance: "connectrpc.com/conformance/cmd/connectconformance@v1.0.6",
+} as const;
+
+export type ToolName = keyof typeof TOOLS;
+
 const BUILD_TIMEOUT_MS = 10 * 60_000;
 
+if (import.meta.main) for (const name of Object.keys(TOOLS)) console.log(findTool(name as ToolName).path);
+
 /**
- * Where grpcurl is. Without it and without Go the test is to be skipped for `skip`; with CI=true that is an error, since
+ * Where a tool is. Without it and without Go the test is to be skipped for `skip`; with CI=true that is an error, since
  * a test that CI skips is a test nobody runs.
  */
-export function findGrpcurl(env = process.env): { path: string; skip: false } | { path: ""; skip: string } {
+export function findTool(
+  name: ToolName,
+  env = process.env,
+): { path: string; skip: false } | { path: ""; skip: string } {
   const bin = join(cacheDir(env), "bin");
   const found = [...(env.PATH ?? "").split(delimiter), bin]
-    .map((folder) => join(folder, "grpcurl"))
+    .map((folder) => join(folder, name))
     .find(isProgram);
   if (found) return { path: found, skip: false };
-  const missing = "grpcurl is neither on PATH nor in the cache, and there is no Go to build it with";
   if (spawnSync("go", ["version"]).status !== 0) {
-    if (env.CI === "true") throw new Error(missing);
-    return { path: "", skip: missing };
+    const skip = `${name} is neither on PATH nor in ${bin}, and there is no Go to build it with`;
+    if (env.CI === "true") throw new Error(skip);
+    return { path: "", skip };
   }
   mkdirSync(bin, { recursive: true });
-  console.log(`building ${GRPCURL} into ${bin}, once ...`);
-  execFileSync("go", ["install", GRPCURL], {
+  console.log(`building ${TOOLS[name]} into ${bin}, once ...`);
+  const built = spawnSync("go", ["install", TOOLS[name]], {
     env: { ...env, GOBIN: bin, GOFLAGS: "" },
     stdio: ["ignore", "ignore", "inherit"],
     timeout: BUILD_TIMEOUT_MS,
   });
-  return { path: join(bin, "grpcurl"), skip: false };
+  if (built.status !== 0) throw new Error(`go install ${TOOLS[name]} did not succeed`);
+  return { path: join(bin, name), skip: false };
 }
 
 function cacheDir(env: NodeJS.ProcessEnv): string {
