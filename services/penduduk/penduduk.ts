@@ -8,9 +8,6 @@ import { pendudukService } from "./service.ts";
 export function composePenduduk(context: ProcessContext): void {
   const db = context.database();
   const store = postgresPendudukStore(db);
-  context.serve(
-    PendudukService,
-    pendudukService({ store, db, wilayah: loadWilayah(), clock: () => new Date() }),
-  );
+  context.serve(PendudukService, pendudukService({ store, wilayah: loadWilayah(), clock: () => new Date() }));
   context.relayOutbox();
 }

@@ -1,7 +1,7 @@
 // The registry in PostgreSQL.
 import { createBatcher } from "#chassis/batcher.ts";
 import type { Database, Sql } from "#chassis/database.ts";
-import { isIdempotencyConflict } from "#chassis/idempotency.ts";
+import { idempotently, isIdempotencyConflict } from "#chassis/idempotency.ts";
 import { appendToOutbox } from "#chassis/outbox.ts";
 import { NATION } from "#chassis/wilayah.ts";
 import { MAX_SERIAL } from "./domain/nik.ts";
@@ -29,6 +29,9 @@ export function postgresPendudukStore(db: Database): PendudukStore {
 
   return {
     register: registerBatched,
+
+    idempotently: (key, answer, work) =>
+      idempotently(db, key, answer, (sql) => work(pendudukTransaction(sql))),
 
     async findById(id) {
       const { rows } = await db.query({

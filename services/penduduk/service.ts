@@ -5,8 +5,7 @@ import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { v7 as uuidv7 } from "uuid";
 import { createLane } from "#chassis/batcher.ts";
 import { type Actor, actorOf, requireWilayah } from "#chassis/caller.ts";
-import type { Database, Sql } from "#chassis/database.ts";
-import { fingerprintOf, idempotently, replayed } from "#chassis/idempotency.ts";
+import { fingerprintOf, replayed } from "#chassis/idempotency.ts";
 import { methodName } from "#chassis/interceptors.ts";
 import type { OutboxEvent } from "#chassis/outbox.ts";
 import { pageSizeOf, readPageToken, UUID_PART, writePageToken } from "#chassis/page-token.ts";
@@ -47,12 +46,16 @@ import {
   pendudukName,
   sexOf,
 } from "./messages.ts";
-import { pendudukTransaction } from "./postgres-store.ts";
-import type { AuditEntry, KartuKeluargaRecord, PendudukRecord, PendudukStore } from "./store.ts";
+import type {
+  AuditEntry,
+  KartuKeluargaRecord,
+  PendudukRecord,
+  PendudukStore,
+  PendudukTransaction,
+} from "./store.ts";
 
 export type Deps = {
   store: PendudukStore;
-  db: Database;
   wilayah: WilayahIndex;
   clock: () => Date;
 };
@@ -66,7 +69,7 @@ const SIMILARITY_PART = /^(1|0(\.\d{1,12})?)$/;
 /** Transactions that take a serial: those of one prefix wait for each other, so they get a part of the pool only. */
 const SERIAL_LANE = { maxInFlight: 3, maxQueue: 5_000 };
 
-export function pendudukService({ store, db, wilayah, clock }: Deps): ServiceImpl<typeof PendudukService> {
+export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<typeof PendudukService> {
   const toMessage = (record: PendudukRecord) => pendudukMessage(record, wilayah);
   const takeSerial = createLane(SERIAL_LANE);
 
@@ -171,8 +174,7 @@ export function pendudukService({ store, db, wilayah, clock }: Deps): ServiceImp
         requestId: request.requestId,
         fingerprint: fingerprintOf(IssueNikRequestSchema, request),
       };
-      const work = async (sql: Sql) => {
-        const tx = pendudukTransaction(sql);
+      const work = async (tx: PendudukTransaction) => {
         const prefix = nikPrefix(request.kodeWilayah, request.tanggalLahir, sexOf(request.jenisKelamin)!);
         const serial = await tx.nextSerial("nik", prefix);
         if (serial === undefined) throw serialsExhausted("NIK");
@@ -194,7 +196,7 @@ export function pendudukService({ store, db, wilayah, clock }: Deps): ServiceImp
         await tx.append(event, auditOf(ctx, actor, event.subject, request.kodeWilayah, now));
         return create(IssueNikResponseSchema, { nik });
       };
-      return takeSerial(() => idempotently(db, key, IssueNikResponseSchema, work));
+      return takeSerial(() => store.idempotently(key, IssueNikResponseSchema, work));
     },
 
     async getPenduduk({ name }, ctx) {
@@ -240,8 +242,7 @@ export function pendudukService({ store, db, wilayah, clock }: Deps): ServiceImp
         requestId: request.requestId,
         fingerprint: fingerprintOf(UpdateBiodataRequestSchema, request),
       };
-      return idempotently(db, key, UpdateBiodataResponseSchema, async (sql) => {
-        const tx = pendudukTransaction(sql);
+      return store.idempotently(key, UpdateBiodataResponseSchema, async (tx) => {
         const before = visible(ctx, await tx.findByIdForUpdate(id));
         if (biodata.etag !== String(before.revision)) {
           throw refuse(
@@ -290,8 +291,7 @@ export function pendudukService({ store, db, wilayah, clock }: Deps): ServiceImp
         requestId: request.requestId,
         fingerprint: fingerprintOf(CreateKartuKeluargaRequestSchema, request),
       };
-      const work = async (sql: Sql) => {
-        const tx = pendudukTransaction(sql);
+      const work = async (tx: PendudukTransaction) => {
         const residents = await tx.findByNikForUpdate(request.anggota.map(({ nik }) => nik));
         const byNik = new Map(residents.map((resident) => [resident.nik, resident]));
         const anggota = request.anggota.map(({ nik, shdk }, index) => {
@@ -327,7 +327,7 @@ export function pendudukService({ store, db, wilayah, clock }: Deps): ServiceImp
         await tx.append(event, auditOf(ctx, actor, name, record.kodeWilayah, now));
         return create(CreateKartuKeluargaResponseSchema, { kartuKeluarga: kartuKeluargaMessage(record) });
       };
-      return takeSerial(() => idempotently(db, key, CreateKartuKeluargaResponseSchema, work));
+      return takeSerial(() => store.idempotently(key, CreateKartuKeluargaResponseSchema, work));
     },
 
     async getKartuKeluarga({ kunci }, ctx) {

@@ -1,4 +1,6 @@
 // The port to where residents and family cards are kept. One contract suite (store.contract.ts) holds for every adapter.
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import type { IdempotencyKey } from "#chassis/idempotency.ts";
 import type { OutboxEvent } from "#chassis/outbox.ts";
 import type {
   Penduduk_Agama,
@@ -116,6 +118,15 @@ export type PendudukStore = {
     limit: number,
   ) => Promise<PendudukRecord[]>;
   findKartuKeluarga: (key: { id: string } | { nomorKk: string }) => Promise<KartuKeluargaRecord | undefined>;
+  /**
+   * Runs a mutation in a transaction of its own, once per request id; a repetition gets the first answer again.
+   * Throws Refused ABORTED if the id was used with another request.
+   */
+  idempotently: <Desc extends DescMessage>(
+    key: IdempotencyKey,
+    answer: Desc,
+    work: (tx: PendudukTransaction) => Promise<MessageShape<Desc>>,
+  ) => Promise<MessageShape<Desc>>;
 };
 
 /** What a mutation may do inside its transaction. */

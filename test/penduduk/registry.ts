@@ -24,7 +24,7 @@ export async function openRegistry(options: ComponentOptions = {}) {
   const db = openDatabase({ url: database.url, name: "test", log: createLogger("test", "silent") });
   const wilayah = loadWilayah();
   const serviceOn = (sql: Database): ServiceImpl<typeof PendudukService> =>
-    pendudukService({ store: postgresPendudukStore(sql), db: sql, wilayah, clock: () => NOW });
+    pendudukService({ store: postgresPendudukStore(sql), wilayah, clock: () => NOW });
   const client = await componentClient(PendudukService, serviceOn(db), options);
 
   return {
