@@ -1,4 +1,5 @@
 // Accounts of the embedded identity provider: who may sign in, and the audit row of everyone who tried.
+import { appendToAudit } from "#chassis/audit.ts";
 import type { Sql } from "#chassis/database.ts";
 import { foldUsername } from "./login-throttle.ts";
 import type { PasswordHasher } from "./password-hash.ts";
@@ -52,19 +53,14 @@ export function postgresAccounts({ sql, hasher, clock }: AccountsDeps): Accounts
       const found = await byUsername(username);
       const ok = await hasher.verify(password, found?.password_hash);
       // What was typed is never written down: people type their password into the wrong field.
-      await sql.query({
-        name: "account-audit",
-        text: `insert into audit (created_at, subject, role, action, resource, wilayah, traceparent)
-               values ($1, $2, $3, $4, $5, $6, $7)`,
-        values: [
-          clock(),
-          found?.id ?? "unknown",
-          found?.role ?? "",
-          `${via} ${ok ? "ok" : "failed"}`,
-          found ? `accounts/${found.id}` : "accounts/unknown",
-          found?.wilayah ?? "",
-          traceparent,
-        ],
+      await appendToAudit(sql, {
+        subject: found?.id ?? "unknown",
+        role: found?.role ?? "",
+        action: `${via} ${ok ? "ok" : "failed"}`,
+        resource: found ? `accounts/${found.id}` : "accounts/unknown",
+        wilayah: found?.wilayah ?? "",
+        traceparent,
+        at: clock(),
       });
       if (!ok || !found) return undefined;
       return { id: found.id, username: found.username, role: found.role, wilayah: found.wilayah };

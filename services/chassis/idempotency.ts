@@ -22,6 +22,15 @@ export function fingerprintOf<Desc extends DescMessage>(
   return createHash("sha256").update(schema.typeName).update("\0").update(bytes).digest();
 }
 
+/** The key of a request that carries a request_id. */
+export function idempotencyKeyOf<Desc extends DescMessage>(
+  subject: string,
+  schema: Desc,
+  request: MessageShape<Desc> & { requestId: string },
+): IdempotencyKey {
+  return { subject, requestId: request.requestId, fingerprint: fingerprintOf(schema, request) };
+}
+
 /**
  * Runs `work` in a transaction once per request id, and replays its answer after that.
  * @throws Refused ABORTED if the id was used with another request.

@@ -8,7 +8,7 @@ import {
   type StreamRequest,
   type UnaryRequest,
 } from "@connectrpc/connect";
-import { context, propagation, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import { context, propagation, type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import { anonymous, authorizerKey, callerKey, traceparentKey } from "./caller.ts";
 import { isDatabaseUnavailable } from "./database.ts";
 import type { Logger } from "./log.ts";
@@ -55,7 +55,18 @@ export function traces({
     const startedAt = performance.now();
     const traceparent = traceparentFrom(req.header.get("traceparent"));
     const method = methodName(req);
-    const done = (code: string) => duration.record(performance.now() - startedAt, { method, code });
+    const parent = tracing ? propagation.extract(context.active(), { traceparent }) : context.active();
+    const attributes = { "rpc.system": "grpc" };
+    const span = tracing
+      ? tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, parent)
+      : undefined;
+    req.contextValues.set(traceparentKey, span ? traceparentOf(span) : traceparent);
+    const done = (code: string) => {
+      duration.record(performance.now() - startedAt, { method, code });
+      if (code !== "ok" && code !== "canceled")
+        span?.setStatus({ code: SpanStatusCode.ERROR, message: code });
+      span?.end();
+    };
     const run = async () => {
       const res = await next(req);
       // A stream is not over when its first message is: it is measured to its end.
@@ -63,31 +74,11 @@ export function traces({
       else (res as { message: AsyncIterable<unknown> }).message = watched(res.message, done);
       return res;
     };
-    if (!tracing) {
-      req.contextValues.set(traceparentKey, traceparent);
-      try {
-        return await run();
-      } catch (cause) {
-        done(codeName(cause));
-        throw cause;
-      }
-    }
-    const parent = propagation.extract(context.active(), { traceparent });
-    const span = tracer.startSpan(
-      method,
-      { kind: SpanKind.SERVER, attributes: { "rpc.system": "grpc" } },
-      parent,
-    );
-    const own = span.spanContext();
-    req.contextValues.set(traceparentKey, `00-${own.traceId}-${own.spanId}-0${own.traceFlags & 1}`);
     try {
-      return await context.with(trace.setSpan(parent, span), run);
+      return span ? await context.with(trace.setSpan(parent, span), run) : await run();
     } catch (cause) {
       done(codeName(cause));
-      span.setStatus({ code: SpanStatusCode.ERROR, message: codeName(cause) });
       throw cause;
-    } finally {
-      span.end();
     }
   };
 }
@@ -227,6 +218,11 @@ function regexMatch(pattern: string, against: string): boolean {
 /** "lampid.penduduk.v1.PendudukService/GetPenduduk". */
 export function methodName(req: Pick<UnaryRequest | StreamRequest, "service" | "method">): string {
   return `${req.service.typeName}/${req.method.name}`;
+}
+
+function traceparentOf(span: Span): string {
+  const { traceId, spanId, traceFlags } = span.spanContext();
+  return `00-${traceId}-${spanId}-0${traceFlags & 1}`;
 }
 
 function toFieldViolation(violation: Violation): FieldViolation {

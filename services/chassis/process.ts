@@ -61,7 +61,8 @@ export type ProcessOptions = {
 const SHUTDOWN_GRACE_MS = 6_000;
 
 /** Starts the process; returns when it listens. Ends by SIGTERM, SIGINT, or the end of the supervisor. */
-export async function runProcess({ name, env, compose, listen }: ProcessOptions): Promise<void> {
+export async function runProcess(options: ProcessOptions): Promise<void> {
+  const { name, env } = options;
   const config = configReader(env);
   let log: Logger;
   try {
@@ -73,7 +74,7 @@ export async function runProcess({ name, env, compose, listen }: ProcessOptions)
         "info",
       ),
     );
-    await start({ name, env, compose, ...(listen ? { listen } : {}) }, config, log);
+    await start(options, config, log);
   } catch (cause) {
     if (cause instanceof ConfigError) {
       console.error(`${name}: ${cause.message}`);

@@ -1,7 +1,7 @@
 // OpenTelemetry for a process: Prometheus text always, OTLP traces and metrics when an endpoint is set.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { type Meter, metrics, type Tracer, trace } from "@opentelemetry/api";
+import { type Meter, type Tracer, trace } from "@opentelemetry/api";
 import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-proto";
 import { PrometheusExporter } from "@opentelemetry/exporter-prometheus";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
@@ -53,7 +53,6 @@ export function startTelemetry({ name, otlpEndpoint, sampleRatio = 1 }: Telemetr
       })
     : undefined;
   tracerProvider?.register();
-  metrics.setGlobalMeterProvider(meterProvider);
   const meter = meterProvider.getMeter("lampid");
   measureProcess(meter);
 

@@ -1,4 +1,5 @@
 // The registry in PostgreSQL.
+import { appendToAudit } from "#chassis/audit.ts";
 import { createBatcher } from "#chassis/batcher.ts";
 import type { Database, Sql } from "#chassis/database.ts";
 import { idempotently, isIdempotencyConflict } from "#chassis/idempotency.ts";
@@ -163,11 +164,7 @@ export function pendudukTransaction(sql: Sql): PendudukTransaction {
 
     async append(event, audit) {
       await appendToOutbox(sql, [event]);
-      await sql.query(
-        `insert into audit (created_at, subject, role, action, resource, wilayah, traceparent)
-         values ($1, $2, $3, $4, $5, $6, $7)`,
-        [audit.at, audit.subject, audit.role, audit.action, audit.resource, audit.wilayah, audit.traceparent],
-      );
+      await appendToAudit(sql, audit);
     },
   };
 }

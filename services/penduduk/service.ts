@@ -3,9 +3,10 @@ import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary }
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { v7 as uuidv7 } from "uuid";
+import type { AuditEntry } from "#chassis/audit.ts";
 import { createLane } from "#chassis/batcher.ts";
 import { type Actor, actorOf, requireWilayah } from "#chassis/caller.ts";
-import { fingerprintOf, replayed } from "#chassis/idempotency.ts";
+import { fingerprintOf, idempotencyKeyOf, replayed } from "#chassis/idempotency.ts";
 import { methodName } from "#chassis/interceptors.ts";
 import type { OutboxEvent } from "#chassis/outbox.ts";
 import { pageSizeOf, readPageToken, UUID_PART, writePageToken } from "#chassis/page-token.ts";
@@ -46,13 +47,7 @@ import {
   pendudukName,
   sexOf,
 } from "./messages.ts";
-import type {
-  AuditEntry,
-  KartuKeluargaRecord,
-  PendudukRecord,
-  PendudukStore,
-  PendudukTransaction,
-} from "./store.ts";
+import type { KartuKeluargaRecord, PendudukRecord, PendudukStore, PendudukTransaction } from "./store.ts";
 
 export type Deps = {
   store: PendudukStore;
@@ -65,6 +60,12 @@ const EXPORT_BATCH = 500;
 
 /** A similarity as PostgreSQL writes it in a page token: 0 to 1. */
 const SIMILARITY_PART = /^(1|0(\.\d{1,12})?)$/;
+
+const UNKNOWN_WILAYAH = {
+  field: "kode_wilayah",
+  reason: "WILAYAH_UNKNOWN",
+  description: "is in no list of wilayah",
+};
 
 /** Transactions that take a serial: those of one prefix wait for each other, so they get a part of the pool only. */
 const SERIAL_LANE = { maxInFlight: 3, maxQueue: 5_000 };
@@ -150,11 +151,7 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
       }
       const violations = [];
       if (!wilayah.has(request.kodeWilayah)) {
-        violations.push({
-          field: "kode_wilayah",
-          reason: "WILAYAH_UNKNOWN",
-          description: "is in no list of wilayah",
-        });
+        violations.push(UNKNOWN_WILAYAH);
       }
       if (!isRealDate(request.tanggalLahir)) {
         violations.push({
@@ -169,11 +166,7 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
       requireWilayah(ctx, request.kodeWilayah);
 
       const actor = actorOf(ctx);
-      const key = {
-        subject: actor.subject,
-        requestId: request.requestId,
-        fingerprint: fingerprintOf(IssueNikRequestSchema, request),
-      };
+      const key = idempotencyKeyOf(actor.subject, IssueNikRequestSchema, request);
       const work = async (tx: PendudukTransaction) => {
         const prefix = nikPrefix(request.kodeWilayah, request.tanggalLahir, sexOf(request.jenisKelamin)!);
         const serial = await tx.nextSerial("nik", prefix);
@@ -237,11 +230,7 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
       visible(ctx, await store.findById(id));
 
       const actor = actorOf(ctx);
-      const key = {
-        subject: actor.subject,
-        requestId: request.requestId,
-        fingerprint: fingerprintOf(UpdateBiodataRequestSchema, request),
-      };
+      const key = idempotencyKeyOf(actor.subject, UpdateBiodataRequestSchema, request);
       return store.idempotently(key, UpdateBiodataResponseSchema, async (tx) => {
         const before = visible(ctx, await tx.findByIdForUpdate(id));
         if (biodata.etag !== String(before.revision)) {
@@ -276,21 +265,13 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
       const now = clock();
       const violations = checkFamily(request.anggota);
       if (!wilayah.has(request.kodeWilayah)) {
-        violations.push({
-          field: "kode_wilayah",
-          reason: "WILAYAH_UNKNOWN",
-          description: "is in no list of wilayah",
-        });
+        violations.push(UNKNOWN_WILAYAH);
       }
       if (violations.length > 0) throw refuseFields(violations);
       requireWilayah(ctx, request.kodeWilayah);
 
       const actor = actorOf(ctx);
-      const key = {
-        subject: actor.subject,
-        requestId: request.requestId,
-        fingerprint: fingerprintOf(CreateKartuKeluargaRequestSchema, request),
-      };
+      const key = idempotencyKeyOf(actor.subject, CreateKartuKeluargaRequestSchema, request);
       const work = async (tx: PendudukTransaction) => {
         const residents = await tx.findByNikForUpdate(request.anggota.map(({ nik }) => nik));
         const byNik = new Map(residents.map((resident) => [resident.nik, resident]));
@@ -371,34 +352,21 @@ function visible<T extends { kodeWilayah: string }>(ctx: HandlerContext, record:
   return record;
 }
 
+/** What is stored as it was said; the rest of a registration is decided upon. */
 function biodataOf(request: RegisterPendudukRequest) {
-  const {
-    nik,
-    nama,
-    alamat,
-    tempatLahir,
-    agama,
-    statusPerkawinan,
-    golonganDarah,
-    pekerjaan,
-    rt,
-    rw,
-    namaIbu,
-    namaAyah,
-  } = request;
   return {
-    nik,
-    nama,
-    alamat,
-    tempatLahir,
-    agama,
-    statusPerkawinan,
-    golonganDarah,
-    pekerjaan,
-    rt,
-    rw,
-    namaIbu,
-    namaAyah,
+    nik: request.nik,
+    nama: request.nama,
+    alamat: request.alamat,
+    tempatLahir: request.tempatLahir,
+    agama: request.agama,
+    statusPerkawinan: request.statusPerkawinan,
+    golonganDarah: request.golonganDarah,
+    pekerjaan: request.pekerjaan,
+    rt: request.rt,
+    rw: request.rw,
+    namaIbu: request.namaIbu,
+    namaAyah: request.namaAyah,
   };
 }
 

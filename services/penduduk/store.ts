@@ -1,5 +1,6 @@
 // The port to where residents and family cards are kept. One contract suite (store.contract.ts) holds for every adapter.
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import type { AuditEntry } from "#chassis/audit.ts";
 import type { IdempotencyKey } from "#chassis/idempotency.ts";
 import type { OutboxEvent } from "#chassis/outbox.ts";
 import type {
@@ -46,17 +47,6 @@ export type KartuKeluargaRecord = {
   revision: number;
   createdAt: Date;
   anggota: { id: string; nik: string; nama: string; shdk: Penduduk_Shdk }[];
-};
-
-/** Who did what; one row of the audit log. */
-export type AuditEntry = {
-  subject: string;
-  role: string;
-  action: string;
-  resource: string;
-  wilayah: string;
-  traceparent: string;
-  at: Date;
 };
 
 /** What commits together with a new resident. */

@@ -17,15 +17,6 @@ export async function onBenchMesh(bench: (mesh: Mesh) => Promise<void>): Promise
   }
 }
 
-export async function login(mesh: Mesh, username: string): Promise<string> {
-  const response = await fetch(`${mesh.urls.gateway}/login`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ username, password: process.env.LAMPID_DEMO_PASSWORD || "rahasia" }),
-  });
-  return ((await response.json()) as { access_token: string }).access_token;
-}
-
 const GIVEN = [
   "Siti",
   "Budi",

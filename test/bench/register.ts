@@ -15,7 +15,8 @@ import { createWireTransport } from "#chassis/wire/wire.ts";
 import { PendudukService } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
 import type { Mesh } from "../../services/mesh/mesh.ts";
 import { ROOT } from "../../services/mesh/processes.ts";
-import { httpPost, login, memoryMib, onBenchMesh, resident, round, settled } from "./bench-mesh.ts";
+import { login } from "../harness/rest.ts";
+import { httpPost, memoryMib, onBenchMesh, resident, round, settled } from "./bench-mesh.ts";
 import { type LoadResult, percentile, runLoad } from "./http-load.ts";
 
 const { values: options } = parseArgs({
@@ -43,7 +44,7 @@ await onBenchMesh(run);
 
 async function run(mesh: Mesh): Promise<void> {
   console.log(`mesh at rest: ${memoryMib(mesh)} MiB (sum of PSS)`);
-  const token = await login(mesh, "kota");
+  const token = await login(mesh.urls.gateway!, "kota");
   const gateway = new URL(mesh.urls.gateway!);
   const through = (over: { rate?: number; seconds: number }): Promise<LoadResult> =>
     runLoad({

@@ -2,7 +2,8 @@
 //
 // The last line is JSON: rps, p50_ms, p95_ms, errors.
 import { parseArgs } from "node:util";
-import { httpPost, login, onBenchMesh, resident, round } from "./bench-mesh.ts";
+import { login } from "../harness/rest.ts";
+import { httpPost, onBenchMesh, resident, round } from "./bench-mesh.ts";
 import { percentile, runLoad } from "./http-load.ts";
 
 const { values: options } = parseArgs({
@@ -23,7 +24,7 @@ const CONNECTIONS = 32;
 await onBenchMesh(async (mesh) => {
   const { hostname: host, port } = new URL(mesh.urls.gateway!);
   const target = { host, port: Number(port), connections: CONNECTIONS };
-  const token = await login(mesh, "kota");
+  const token = await login(mesh.urls.gateway!, "kota");
   const seeding = await runLoad({
     ...target,
     seconds: residents / 1_000,

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { afterEach, describe, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { BusEvent, EventBus, Subscription, Topic } from "#chassis/bus/event-bus.ts";
+import { eventually } from "../harness/eventually.ts";
 
 export type BusUnderTest = {
   /** A bus as a process of its own would open it. */
@@ -198,14 +198,6 @@ function collect(
     subscription,
     until: (done: (events: BusEvent[]) => boolean) => eventually(() => done(events)),
   };
-}
-
-async function eventually(condition: () => boolean, withinMs = 15_000): Promise<void> {
-  const deadline = Date.now() + withinMs;
-  while (!condition()) {
-    assert.ok(Date.now() < deadline, "did not happen in time");
-    await sleep(10);
-  }
 }
 
 let groups = 0;

@@ -12,8 +12,8 @@ import { appendToOutbox, runRelay } from "#chassis/outbox.ts";
 import { PendudukTerdaftarSchema } from "#gen/lampid/penduduk/v1/penduduk_events_pb.ts";
 import { countRegistrations } from "../../services/statistik/consumer.ts";
 import { postgresStatistikStore } from "../../services/statistik/postgres-store.ts";
-import { eventually } from "../harness/component.ts";
 import { createTestDatabase, runAs, type TestDatabase } from "../harness/database.ts";
+import { eventually } from "../harness/eventually.ts";
 
 const log = createLogger("test", "silent");
 const topic = "pendaftaran-events";

@@ -44,8 +44,12 @@ export function restClient(baseUrl: string) {
 }
 
 /** Access token of a demo account, with whom test files log in once each. */
-export async function login(gateway: string, username: string): Promise<string> {
-  const answer = await restClient(gateway)("POST /login", { json: { username, password: "rahasia" } });
+export async function login(
+  gateway: string,
+  username: string,
+  password = process.env.LAMPID_DEMO_PASSWORD || "rahasia",
+): Promise<string> {
+  const answer = await restClient(gateway)("POST /login", { json: { username, password } });
   assert.equal(answer.status, 200, `login of ${username}: ${answer.text}`);
   return answer.body.access_token;
 }

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { before, describe, test } from "node:test";
 import { v7 as uuidv7 } from "uuid";
+import type { AuditEntry } from "#chassis/audit.ts";
 import type { OutboxEvent } from "#chassis/outbox.ts";
 import type {
-  AuditEntry,
   KartuKeluargaRecord,
   PendudukRecord,
   PendudukStore,

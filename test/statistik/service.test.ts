@@ -15,8 +15,9 @@ import { countRegistrations } from "../../services/statistik/consumer.ts";
 import { postgresStatistikStore } from "../../services/statistik/postgres-store.ts";
 import { statistikService } from "../../services/statistik/service.ts";
 import type { StatistikStore } from "../../services/statistik/store.ts";
-import { as, assertRefused, assertViolations, componentClient, eventually } from "../harness/component.ts";
+import { as, assertRefused, assertViolations, componentClient } from "../harness/component.ts";
 import { createTestDatabase, type TestDatabase } from "../harness/database.ts";
+import { eventually } from "../harness/eventually.ts";
 
 const NOW = new Date("2026-11-20T03:00:00Z");
 const pusat = as("admin_pusat", "ID");

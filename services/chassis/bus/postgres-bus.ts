@@ -2,8 +2,9 @@
 //
 // A group's other members stand by and take over when the active one's connection ends: on one machine a second active
 // consumer would only cost order. LISTEN/NOTIFY wakes readers; the poll is a safety net.
-import pg from "pg";
+import type pg from "pg";
 import { backoffMs, forever, pause } from "../backoff.ts";
+import { openDatabase, type Sql } from "../database.ts";
 import { holdLock } from "../lock.ts";
 import type { Logger } from "../log.ts";
 import { deliver } from "./deliver.ts";
@@ -22,13 +23,7 @@ export type PostgresBusOptions = { url: string; name: string; log: Logger };
 const POLL_MS = 1_000;
 
 export function createPostgresBus({ url, name, log }: PostgresBusOptions): EventBus {
-  const pool = new pg.Pool({
-    connectionString: url,
-    application_name: `${name} bus`,
-    max: 3,
-    connectionTimeoutMillis: 3_000,
-  });
-  pool.on("error", (cause) => log.warn({ err: cause }, "lost an idle bus connection"));
+  const db = openDatabase({ url, name: `${name} bus`, log, poolSize: 3 });
   const subscriptions = new Set<Subscription>();
 
   async function publish(topic: Topic, events: readonly BusEvent[]): Promise<void> {
@@ -37,7 +32,7 @@ export function createPostgresBus({ url, name, log }: PostgresBusOptions): Event
       ...event,
       data: Buffer.from(data).toString("base64"),
     }));
-    await pool.query({
+    await db.query({
       name: "bus-publish",
       text: `with published as (
         insert into event (topic, key, id, source, type, subject, time, traceparent, data)
@@ -77,7 +72,7 @@ export function createPostgresBus({ url, name, log }: PostgresBusOptions): Event
     subscribe,
 
     async lag(topic, group) {
-      const { rows } = await pool.query(
+      const { rows } = await db.query(
         `select count(*)::int as lag from event
          left join consumer_offset o on o.topic = event.topic and o.consumer = $2
          where event.topic = $1 and (o.topic is null or (event.xid, event.position) > (o.xid, o.position))`,
@@ -89,12 +84,10 @@ export function createPostgresBus({ url, name, log }: PostgresBusOptions): Event
     async replay(topic) {
       const group = "replay";
       const dead: Topic = `${topic}.dlq`;
-      const client = await pool.connect();
-      try {
-        // One transaction: the events are back on their topic and noted as replayed, or neither.
-        await client.query("begin");
-        const from = await lockedOffset(client, dead, group);
-        const { rows } = await client.query(
+      // One transaction: the events are back on their topic and noted as replayed, or neither.
+      return db.transaction(async (sql) => {
+        const from = await lockedOffset(sql, dead, group);
+        const { rows } = await sql.query(
           `with back as (
              insert into event (topic, key, id, source, type, subject, time, traceparent, data)
              select $1, key, id, source, type, subject, time, traceparent, data from event
@@ -112,19 +105,13 @@ export function createPostgresBus({ url, name, log }: PostgresBusOptions): Event
            select count(*)::int as count, pg_notify('bus', $1) from back group by ()`,
           [topic, dead, from.xid, from.position, group],
         );
-        await client.query("commit");
         return rows[0]?.count ?? 0;
-      } catch (cause) {
-        await client.query("rollback").catch(() => {});
-        throw cause;
-      } finally {
-        client.release();
-      }
+      });
     },
 
     async close() {
       await Promise.all([...subscriptions].map((subscription) => subscription.close()));
-      await pool.end();
+      await db.close();
     },
   };
 }
@@ -186,7 +173,7 @@ async function consume(scope: Scope, publish: EventBus["publish"], signal: Abort
   });
 }
 
-async function lockedOffset(client: pg.ClientBase, topic: Topic, group: string): Promise<Offset> {
+async function lockedOffset(client: Sql, topic: Topic, group: string): Promise<Offset> {
   await client.query("insert into consumer_offset (topic, consumer) values ($1, $2) on conflict do nothing", [
     topic,
     group,
