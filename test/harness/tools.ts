@@ -47,7 +47,8 @@ export function findTool(
   return { path: join(bin, name), skip: false };
 }
 
-function cacheDir(env: NodeJS.ProcessEnv): string {
+/** Where programs that tests run are kept; LAMPID_CACHE_DIR moves it. */
+export function cacheDir(env: NodeJS.ProcessEnv = process.env): string {
   return env.LAMPID_CACHE_DIR || join(env.XDG_CACHE_HOME || join(homedir(), ".cache"), "lampid-engines");
 }
 
