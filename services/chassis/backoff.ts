@@ -21,21 +21,26 @@ export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
   await sleep(ms, undefined, { signal, ref: true }).catch(() => {});
 }
 
+/** A step that ran this long had been working; what ends it is a new trouble. */
+const WORKED_MS = 60_000;
+
 /** Runs `step` until the signal aborts; a throw is reported and followed by backoff, a success resets it. */
 export async function forever(
   signal: AbortSignal,
   backoff: Backoff,
   step: () => Promise<void>,
-  onError: (cause: unknown, delayMs: number) => void,
+  onError: (cause: unknown, delayMs: number, attempt: number) => void,
 ): Promise<void> {
   for (let attempt = 0; !signal.aborted; ) {
+    const startedAt = performance.now();
     try {
       await step();
       attempt = 0;
     } catch (cause) {
       if (signal.aborted) return;
-      const delayMs = backoffMs(attempt++, backoff);
-      onError(cause, delayMs);
+      if (performance.now() - startedAt > WORKED_MS) attempt = 0;
+      const delayMs = backoffMs(attempt, backoff);
+      onError(cause, delayMs, attempt++);
       await pause(delayMs, signal);
     }
   }

@@ -73,16 +73,14 @@ export async function probeDatabase(
   health: HealthSetter,
   log: Logger,
   signal: AbortSignal,
+  setting = "LAMPID_DATABASE_URL",
 ): Promise<void> {
   let working: boolean | undefined;
   const tell = (now: boolean, cause?: unknown) => {
     if (now !== working) {
       if (now) log.info("database reached");
       else
-        log.warn(
-          { err: cause },
-          "database cannot be reached, trying again every second (check LAMPID_DATABASE_URL)",
-        );
+        log.warn({ err: cause }, `database cannot be reached, trying again every second (check ${setting})`);
     }
     working = now;
     health(now, now ? "" : "database unreachable");

@@ -33,6 +33,15 @@ describe("a process", () => {
     assert.equal(await status(), Status.SERVING);
   });
 
+  test("serves without a dependency that is not critical, and shows that it is away", async () => {
+    const { client, health } = start();
+    const bus = health.part("bus", { isCritical: false });
+    assert.equal((await client.check({ service: "" })).status, Status.SERVING);
+    bus(false, "Kafka cannot be reached");
+    assert.equal((await client.check({ service: "" })).status, Status.SERVING);
+    assert.deepEqual(health.describe(), { bus: "Kafka cannot be reached" });
+  });
+
   test("that is stopping serves no more, whatever its dependencies say", async () => {
     const { client, health } = start();
     const database = health.part("database");

@@ -9,23 +9,26 @@ export type HealthSetter = (working: boolean, reason?: string) => void;
 export type HealthState = ReturnType<typeof createHealth>;
 
 export function createHealth() {
-  const parts = new Map<string, { working: boolean; reason: string }>();
+  const parts = new Map<string, { working: boolean; reason: string; isCritical: boolean }>();
   const services = new Set<string>([""]);
   const changes = new EventEmitter().setMaxListeners(0);
   let stopping = false;
 
-  const serving = () => !stopping && [...parts.values()].every((part) => part.working);
+  const serving = () => !stopping && [...parts.values()].every((part) => part.working || !part.isCritical);
   const status = () => (serving() ? Status.SERVING : Status.NOT_SERVING);
 
   return {
     serving,
 
-    /** Declares a dependency; it counts as down until its setter is called with true. */
-    part(name: string): HealthSetter {
-      parts.set(name, { working: false, reason: "starting" });
+    /**
+     * Declares a dependency; it counts as down until its setter is called with true. One that is not critical is shown
+     * to people, and the process serves without it.
+     */
+    part(name: string, { isCritical = true }: { isCritical?: boolean } = {}): HealthSetter {
+      parts.set(name, { working: false, reason: "starting", isCritical });
       return (working, reason = "") => {
         const before = serving();
-        parts.set(name, { working, reason });
+        parts.set(name, { working, reason, isCritical });
         if (before !== serving()) changes.emit("change");
       };
     },

@@ -1,7 +1,8 @@
 // The relay: publishes outbox rows in commit order, at least once, from whichever process of a service holds the lock.
+import type { Meter } from "@opentelemetry/api";
 import { forever, pause } from "./backoff.ts";
 import type { BusEvent, EventBus, Topic } from "./bus/event-bus.ts";
-import type { Sql } from "./database.ts";
+import { openDatabase, type Sql } from "./database.ts";
 import { holdLock } from "./lock.ts";
 import type { Logger } from "./log.ts";
 
@@ -34,6 +35,8 @@ export type RelayDeps = {
   service: string;
   bus: Pick<EventBus, "publish">;
   log: Logger;
+  /** Where lampid_outbox_pending is reported; none in a test. */
+  meter?: Meter;
   signal: AbortSignal;
   /** Rows a round. Default 500. */
   batchSize?: number;
@@ -47,13 +50,60 @@ const POLL_MS = 50;
 const IDLE_POLL_MS = 100;
 const LOCK = 7_021_946;
 
+const PENDING_EVERY_MS = 5_000;
+/** A backlog beyond this is reported as this: counting a million rows every few seconds would slow what it measures. */
+const MAX_PENDING = 100_000;
+
 export async function runRelay(deps: RelayDeps): Promise<void> {
+  const { url, service, log, meter, signal } = deps;
+  await Promise.all([
+    forever(
+      signal,
+      { baseMs: 200, maxMs: 3_000 },
+      () => relay(deps),
+      // Said once: the bus and the database tell of their own outages.
+      (cause, delayMs, attempt) =>
+        log[attempt === 0 ? "warn" : "debug"]({ err: cause, delayMs }, "outbox relay stopped, trying again: events wait"),
+    ),
+    meter && measurePending({ url, service, log, meter, signal }),
+  ]);
+}
+
+/** From every replica, also while the relay itself waits for the bus: that is when the figure is wanted. */
+async function measurePending({
+  url,
+  service,
+  log,
+  meter,
+  signal,
+}: Required<Pick<RelayDeps, "url" | "service" | "log" | "meter" | "signal">>): Promise<void> {
+  const database = openDatabase({ url, name: `${service} outbox`, log, poolSize: 1 });
+  let pending: number | undefined;
+  meter
+    .createObservableGauge("lampid.outbox.pending", {
+      description: `Events committed but not yet on the bus, at most ${MAX_PENDING}`,
+    })
+    .addCallback((result) => {
+      if (pending !== undefined) result.observe(pending);
+    });
   await forever(
-    deps.signal,
-    { baseMs: 200, maxMs: 5_000 },
-    () => relay(deps),
-    (cause, delayMs) => deps.log.warn({ err: cause, delayMs }, "outbox relay stopped, trying again"),
+    signal,
+    { baseMs: 1_000, maxMs: PENDING_EVERY_MS },
+    async () => {
+      const { rows } = await database.query({
+        name: "outbox-pending",
+        text: `select count(*)::int as pending from (
+                 select 1 from outbox o, outbox_cursor c where (o.xid, o.position) > (c.xid, c.position) limit $1) as p`,
+        values: [MAX_PENDING],
+      });
+      pending = rows[0].pending;
+      await pause(PENDING_EVERY_MS, signal);
+    },
+    () => {
+      pending = undefined;
+    },
   );
+  await database.close();
 }
 
 type OutboxRow = {

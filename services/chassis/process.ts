@@ -7,7 +7,7 @@ import { ServerReflection } from "#gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "#gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { createAdminServer } from "./admin.ts";
 import type { EventBus } from "./bus/event-bus.ts";
-import { createPostgresBus } from "./bus/postgres-bus.ts";
+import { openBus, withLagMetric } from "./bus/open-bus.ts";
 import { CONFIG_EXIT_CODE, ConfigError, type ConfigReader, configReader } from "./config.ts";
 import { type Database, openDatabase, probeDatabase } from "./database.ts";
 import { createHealth, type HealthState } from "./health.ts";
@@ -148,13 +148,19 @@ async function start(
     },
     bus() {
       if (bus) return bus;
-      bus = openBus(profile, config, name, log);
+      // Without its bus a process answers calls all the same: events wait in the outbox, and in the log.
+      const reported = health.part("bus", { isCritical: false });
+      const opened = openBus(profile, { config, name, log, health: reported });
+      bus = withLagMetric(opened, telemetry.meter, log, stop.signal);
       closers.push(bus.close);
       return bus;
     },
     relayOutbox() {
       const url = config.url("LAMPID_DATABASE_URL", ["postgres:", "postgresql:"]);
-      context.background(runRelay({ url, service: name, bus: context.bus(), log, signal: stop.signal }));
+      const { meter } = telemetry;
+      context.background(
+        runRelay({ url, service: name, bus: context.bus(), log, meter, signal: stop.signal }),
+      );
     },
     background(work) {
       background.push(work);
@@ -229,16 +235,6 @@ export function standardServices(health: HealthState, services: readonly DescSer
     offer(ServerReflection, reflection),
     offer(ServerReflectionAlpha, reflection as unknown as ServiceImpl<typeof ServerReflectionAlpha>),
   ];
-}
-
-function openBus(profile: "embedded" | "cluster", config: ConfigReader, name: string, log: Logger): EventBus {
-  if (profile === "cluster" && config.optional("LAMPID_KAFKA_BROKERS")) {
-    throw new ConfigError(
-      "LAMPID_KAFKA_BROKERS",
-      "to be unset: the Kafka adapter is not part of this release",
-    );
-  }
-  return createPostgresBus({ url: config.url("LAMPID_BUS_URL", ["postgres:", "postgresql:"]), name, log });
 }
 
 async function listenOn(server: Server, host: string, port: number): Promise<void> {

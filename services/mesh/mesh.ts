@@ -1,10 +1,15 @@
 // The whole mesh on one machine: PostgreSQL, migrations and every process, started in order, kept running, and stopped.
 // `npm start` and the tests use it alike; several can run side by side on different ports and data folders.
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { get } from "node:http";
 import { join, resolve } from "node:path";
 import { type Logger, pino } from "pino";
-import { pause } from "#chassis/backoff.ts";
+import { forever, pause } from "#chassis/backoff.ts";
+import { explainKafka } from "#chassis/bus/kafka-client.ts";
+import { readKafkaSettings } from "#chassis/bus/kafka-settings.ts";
+import { declareTopics } from "#chassis/bus/kafka-topics.ts";
+import { configReader } from "#chassis/config.ts";
 import { chassisMigrations, migrate } from "#chassis/migrate.ts";
 import { readable, startChild } from "./child.ts";
 import { type DataDir, type MeshState, openDataDir } from "./data-dir.ts";
@@ -20,15 +25,21 @@ import {
   POSTGRES_PORT,
   PROCESSES,
   type ProcessSpec,
+  type Profile,
   portsOf,
   ROOT,
   readyUrl,
   urlsOf,
 } from "./processes.ts";
-import { DATABASES, type DatabaseName } from "./provision.ts";
+import { DATABASES, type DatabaseName, provisionExternal } from "./provision.ts";
 import { startWatchdog } from "./watchdog.ts";
 
 export type MeshOptions = {
+  /**
+   * Default embedded. cluster: the engines that LAMPID_KAFKA_BROKERS, LAMPID_MONGO_URL and LAMPID_ISSUER_URL name, and
+   * the PostgreSQL of LAMPID_POSTGRES_URL (a superuser's); without that one, the embedded PostgreSQL all the same.
+   */
+  profile?: Profile;
   dataDir: string;
   /** Added to every port; `freePortOffset()` finds one for a test. */
   portOffset: number;
@@ -99,12 +110,20 @@ type Kept = { spec: ProcessSpec; keeper: Keeper; logFile: LogFile; isServing: bo
 
 /** Resolves when every process serves. Throws a {@link MeshError}, with nothing left running, when that does not come about. */
 export async function startMesh(options: MeshOptions): Promise<Mesh> {
-  const { portOffset, host = "127.0.0.1", processes = PROCESSES, report = () => {}, signal } = options;
+  const { profile = "embedded", portOffset, host = "127.0.0.1", report = () => {}, signal } = options;
+  const processes = (options.processes ?? PROCESSES).map((spec) =>
+    // Somebody else's issuer listens on somebody else's port.
+    profile === "cluster" ? { ...spec, issuerPort: undefined } : spec,
+  );
   const selected = select(processes, options.only);
   for (const { entry, name } of selected) {
     if (!existsSync(resolve(ROOT, entry))) throw new MeshError(`${entry}, the script of ${name}, is missing`);
   }
-  const ports = portsOf(selected, { host, portOffset });
+  const env = { ...process.env, ...options.env };
+  const externalUrl = profile === "cluster" ? env.LAMPID_POSTGRES_URL : undefined;
+  const ports = portsOf(selected, { host, portOffset }).filter(
+    ({ what }) => !externalUrl || what !== "PostgreSQL",
+  );
   // Before anything is made, where that can be told: a mesh that was killed may still hold its ports for a moment.
   if (!existsSync(join(options.dataDir, "mesh.json"))) await assertPortsFree(ports);
 
@@ -130,15 +149,18 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
   }
 
   const watchdog = startWatchdog();
-  const env = { ...process.env, ...options.env };
   const restart = options.maxRestartDelayMs === undefined ? {} : { maxDelayMs: options.maxRestartDelayMs };
   const kept = new Map<string, Kept>();
   const failure = Promise.withResolvers<MeshError>();
   const starting = new AbortController();
+  /** Aborts when the mesh is told to stop. */
+  const ending = new AbortController();
   const abort = () => starting.abort();
   signal?.addEventListener("abort", abort, { once: true });
   if (signal?.aborted) starting.abort();
   let postgres: Postgres | undefined;
+  /** How the databases are reached, whosever server they are on. */
+  let databases: Pick<Postgres, "url" | "superuserUrl"> | undefined;
   let postgresKeeper: Keeper | undefined;
   let state: MeshState["state"] = "starting";
   let stopping: Promise<void> | undefined;
@@ -210,6 +232,7 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
       signal: starting.signal,
     });
     postgres = server;
+    databases = server;
     return {
       pid: server.pid,
       exited: server.exited,
@@ -244,7 +267,8 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
       host,
       portOffset,
       dataDir: data.path,
-      databaseUrl: postgres?.url,
+      profile,
+      databaseUrl: databases?.url,
     });
     const keeper = keepRunning({
       name: spec.name,
@@ -358,6 +382,7 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
     const left = (untilMs: number) => Math.max(0, untilMs - (performance.now() - begin));
     state = "stopping";
     starting.abort();
+    ending.abort();
     saveState();
     const all = [...kept.values()];
     for (const { keeper } of all) keeper.release();
@@ -384,18 +409,38 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
     data.close();
   }
 
+  /** Kafka may come later than we do: until it has its topics, events wait in the outbox. */
+  async function declareTopicsSoon(): Promise<void> {
+    const settings = readKafkaSettings(configReader(env));
+    const copies = env.LAMPID_KAFKA_REPLICATION_FACTOR;
+    await forever(
+      ending.signal,
+      { baseMs: 500, maxMs: 3_000 },
+      async () => {
+        const { made, differences } = await declareTopics(settings, log, {
+          replicationFactor: copies ? Number(copies) : undefined,
+        });
+        if (made.length > 0) say(`topics made: ${made.join(", ")}`);
+        for (const line of differences) say(`topics: ${line}`);
+        await once(ending.signal, "abort");
+      },
+      (cause, _delayMs, attempt) => attempt === 0 && say(explainKafka(cause, settings)),
+    );
+  }
+
   const urls = urlsOf(processes, { host, portOffset });
+  if (profile === "cluster" && env.LAMPID_ISSUER_URL) urls.issuer = env.LAMPID_ISSUER_URL;
   const mesh: Mesh = {
     dataDir: data.path,
     host,
     portOffset,
     urls,
     get superuserUrl() {
-      return postgres?.superuserUrl ?? "";
+      return databases?.superuserUrl ?? "";
     },
     databaseUrl(role, database) {
-      if (!postgres) throw new MeshError("this mesh has no PostgreSQL");
-      return postgres.url(role, database);
+      if (!databases) throw new MeshError("this mesh has no PostgreSQL");
+      return databases.url(role, database);
     },
     pid,
     restarts: (name) => (name === POSTGRES ? postgresKeeper : known(name).keeper)?.restarts() ?? 0,
@@ -417,10 +462,12 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
   try {
     saveState();
     if (options.postgres !== false) {
-      await runDatabase();
+      if (externalUrl) databases = await provisionExternal(externalUrl, data.path);
+      else await runDatabase();
       await migrateAll(mesh.databaseUrl, log);
     }
     if (starting.signal.aborted) throw await whyAborted();
+    if (profile === "cluster") void declareTopicsSoon();
     for (const spec of selected) run(spec);
     saveState();
     await waitServing(undefined, options.readyTimeoutMs ?? READY_TIMEOUT_MS);

@@ -16,12 +16,11 @@ import {
   stopLeftovers,
   writeHostAccess,
 } from "./cluster.ts";
-import { writeWhole } from "./data-dir.ts";
 import { type Engine, prepareEngine, type RunAs } from "./engine.ts";
 import { processesIn, send, settlesWithin } from "./host-process.ts";
 import { type LogFile, openLogFile } from "./log-file.ts";
 import { MeshError } from "./mesh-error.ts";
-import { completeSecrets, type DatabaseName, provision, readSecrets, withClient } from "./provision.ts";
+import { type DatabaseName, provision, settleSecrets, withClient } from "./provision.ts";
 import type { Watchdog } from "./watchdog.ts";
 
 export type Postgres = {
@@ -126,18 +125,13 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
       "postgres is prepared",
     );
 
-    const found = readSecrets(dataDir);
-    const secrets = completeSecrets(found);
-    // Before the cluster, so that there never is a cluster whose passwords nobody knows.
-    if (JSON.stringify(found) !== JSON.stringify(secrets)) {
-      writeWhole(join(dataDir, "secrets.json"), `${JSON.stringify(secrets, null, 2)}\n`, 0o600);
-    }
+    const { secrets, isNew } = settleSecrets(dataDir);
     const cluster = place.isNew
       ? createCluster({ ...place, dataDir, engine, password: secrets.superuser, logFile })
       : place.cluster;
     await stopLeftovers(cluster, log);
     writeHostAccess(cluster, place.runAs);
-    if (!place.isNew && !found)
+    if (!place.isNew && isNew)
       resetSuperuser({ cluster, engine, runAs: place.runAs, password: secrets.superuser });
 
     const superuserUrl = connectionUrl(SUPERUSER, secrets.superuser, port, "postgres");

@@ -121,7 +121,12 @@ export function readyUrl(
   return `http://${reachableHost(spec.isExposed ? host : LOOPBACK)}:${spec.adminPort + portOffset}/readyz`;
 }
 
+/** embedded: everything on this machine. cluster: Kafka, MongoDB and Keycloak by their URLs. */
+export type Profile = "embedded" | "cluster";
+
 export type EnvironmentOptions = {
+  /** Default: embedded. */
+  profile?: Profile;
   processes: readonly ProcessSpec[];
   /** What the user has set, usually `process.env`. */
   env: Readonly<Record<string, string | undefined>>;
@@ -137,11 +142,11 @@ const PASSED_ON =
 
 /** The supervisor's own; a process that reads one of them would read something else than it was started with. */
 const NOT_PASSED_ON =
-  /^(LAMPID_PORT_OFFSET|LAMPID_CACHE_DIR|LAMPID_DATABASE_URL|LAMPID_BUS_URL|LAMPID_BUS_ADMIN_URL|NODE_CHANNEL_\w+|NODE_TEST_CONTEXT|NODE_V8_COVERAGE)$/;
+  /^(LAMPID_PORT_OFFSET|LAMPID_CACHE_DIR|LAMPID_DATABASE_URL|LAMPID_BUS_URL|LAMPID_POSTGRES_URL|NODE_CHANNEL_\w+|NODE_TEST_CONTEXT|NODE_V8_COVERAGE)$/;
 
 /** The environment of one process. What is computed here wins over what the user set. */
 export function environmentOf(spec: ProcessSpec, options: EnvironmentOptions): Record<string, string> {
-  const { processes, env, host, portOffset, dataDir, databaseUrl } = options;
+  const { profile = "embedded", processes, env, host, portOffset, dataDir, databaseUrl } = options;
   const urls = urlsOf(processes, options);
   const child: Record<string, string> = {
     // glibc gives each thread an arena of its own and never takes it back: some 10 MiB per process.
@@ -154,22 +159,23 @@ export function environmentOf(spec: ProcessSpec, options: EnvironmentOptions): R
     if (value !== undefined && PASSED_ON.test(key) && !NOT_PASSED_ON.test(key)) child[key] = value;
   }
   Object.assign(child, {
-    LAMPID_PROFILE: "embedded",
+    LAMPID_PROFILE: profile,
     LAMPID_SUPERVISED: "1",
     LAMPID_HOST: spec.isExposed ? host : LOOPBACK,
     LAMPID_PORT: String(spec.port + portOffset),
     LAMPID_ADMIN_PORT: String(spec.adminPort + portOffset),
-    LAMPID_ISSUER_URL: `http://${LOOPBACK}:${8081 + portOffset}`,
     LAMPID_DATA_DIR: dataDir,
   });
-  if (urls.issuer) child.LAMPID_ISSUER_URL = urls.issuer;
-  if (spec.issuerPort) child.LAMPID_ISSUER_PORT = String(spec.issuerPort + portOffset);
+  if (profile === "embedded") {
+    child.LAMPID_ISSUER_URL = urls.issuer ?? `http://${LOOPBACK}:${8081 + portOffset}`;
+    if (spec.issuerPort) child.LAMPID_ISSUER_PORT = String(spec.issuerPort + portOffset);
+  }
   for (const { name } of processes) {
     if (name !== "gateway") child[`LAMPID_UPSTREAM_${name.toUpperCase()}`] = urls[name] as string;
   }
   if (spec.database && databaseUrl) {
     child.LAMPID_DATABASE_URL = databaseUrl(spec.database);
-    child.LAMPID_BUS_URL = databaseUrl(spec.database, "bus");
+    if (profile === "embedded") child.LAMPID_BUS_URL = databaseUrl(spec.database, "bus");
   }
   return child;
 }

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import pg from "pg";
+import { writeWhole } from "./data-dir.ts";
 import { MeshError } from "./mesh-error.ts";
 
 /** Each is a database and the login role that owns it. `bus` is the event bus: every role may connect to that one. */
@@ -25,7 +26,11 @@ export type Secrets = { superuser: string; roles: Record<string, string> };
  * Databases and roles, each made when missing; grants and passwords are set at every start, so that a hand-edited
  * cluster or a new secrets.json comes right by itself.
  */
-export async function provision(superuserUrl: string, { roles }: Secrets): Promise<void> {
+export async function provision(
+  superuserUrl: string,
+  { roles }: Secrets,
+  { isShared = false }: { isShared?: boolean } = {},
+): Promise<void> {
   await withClient(superuserUrl, async (client) => {
     const names = async (sql: string) =>
       new Set((await client.query<{ name: string }>(sql)).rows.map((row) => row.name));
@@ -41,7 +46,8 @@ export async function provision(superuserUrl: string, { roles }: Secrets): Promi
       );
     }
     statements.push(`GRANT bus_user TO ${DATABASES.filter((name) => name !== "bus").join(", ")}`);
-    statements.push("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC");
+    // Of a server that others use, too, only our own databases are ours to close.
+    if (!isShared) statements.push("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC");
     await client.query(statements.join(";\n"));
     for (const name of DATABASES) {
       // Cannot share a transaction, so it cannot share a query. 10 ms each.
@@ -83,6 +89,38 @@ export function readSecrets(dataDir: string): Secrets | undefined {
     // Falls through: whatever is wrong with it, the answer is the same.
   }
   throw new MeshError(`${path} cannot be read as JSON; delete it to get new passwords`);
+}
+
+/** Those of the data folder, completed and written before they are used: no server may have passwords nobody knows. */
+export function settleSecrets(dataDir: string): { secrets: Secrets; isNew: boolean } {
+  const found = readSecrets(dataDir);
+  const secrets = completeSecrets(found);
+  if (JSON.stringify(found) !== JSON.stringify(secrets)) {
+    writeWhole(join(dataDir, "secrets.json"), `${JSON.stringify(secrets, null, 2)}\n`, 0o600);
+  }
+  return { secrets, isNew: found === undefined };
+}
+
+/** The same on a server that is not ours, by its superuser's URL; one mesh a server, for the names are always the same. */
+export async function provisionExternal(superuserUrl: string, dataDir: string) {
+  const { secrets } = settleSecrets(dataDir);
+  try {
+    await provision(superuserUrl, secrets, { isShared: true });
+  } catch (cause) {
+    const { host } = new URL(superuserUrl);
+    throw new MeshError(
+      `PostgreSQL at ${host} cannot be used: ${(cause as Error).message}; check LAMPID_POSTGRES_URL (a superuser's)`,
+      { cause },
+    );
+  }
+  return {
+    superuserUrl,
+    url(role: DatabaseName, database: DatabaseName = role): string {
+      const url = new URL(superuserUrl);
+      return Object.assign(url, { username: role, password: secrets.roles[role], pathname: `/${database}` })
+        .href;
+    },
+  };
 }
 
 /** Passwords are URL- and SQL-safe: letters, digits, - and _. */

@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { topics } from "#chassis/bus/event-bus.ts";
-import { createPostgresBus } from "#chassis/bus/postgres-bus.ts";
+import { openBus } from "#chassis/bus/open-bus.ts";
+import { configReader } from "#chassis/config.ts";
 import { createLogger } from "#chassis/log.ts";
 import { readMeshState } from "./data-dir.ts";
 import { POSTGRES_PORT } from "./processes.ts";
@@ -14,11 +15,16 @@ if (!known) {
 
 Puts the events of TOPIC.dlq back on TOPIC. Consumers count each event once, so a replay too many does no harm.
 Topics: ${topics.join(", ")}
-Variables: LAMPID_BUS_URL, or LAMPID_DATA_DIR (default .lampid) of the running mesh.`);
+Variables: LAMPID_KAFKA_BROKERS and what goes with it (npm run topics -- --help), or LAMPID_BUS_URL, or LAMPID_DATA_DIR
+(default .lampid) of the running mesh.`);
   process.exit(topic === "--help" ? 0 : 2);
 }
 
-const bus = createPostgresBus({ url: busUrl(), name: "replay", log: createLogger("replay", "warn") });
+// A terminal needs the answer alone; what is wrong comes as the error below.
+const log = createLogger("replay", "error");
+const bus = process.env.LAMPID_KAFKA_BROKERS
+  ? openBus("cluster", { config: configReader(process.env), name: "replay", log })
+  : openBus("embedded", { config: configReader({ LAMPID_BUS_URL: busUrl() }), name: "replay", log });
 try {
   console.log(`${await bus.replay(known)} events are back on ${known}`);
 } catch (cause) {

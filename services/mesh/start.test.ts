@@ -46,7 +46,7 @@ describe("the configuration of npm start", () => {
       { LAMPID_HOST: "0.0.0.0" },
       /^LAMPID_HOST: .*LAMPID_DEMO_PASSWORD/,
     ],
-    ["the cluster profile", [], { LAMPID_PROFILE: "cluster" }, /^LAMPID_PROFILE/],
+    ["an unknown profile", [], { LAMPID_PROFILE: "cloud" }, /^LAMPID_PROFILE: .*embedded, cluster/],
     ["an unknown flag", ["--fast"], {}, /^Unknown option '--fast'/],
     ["an argument", ["now"], {}, /^Unexpected argument 'now'/],
   ];
@@ -58,6 +58,36 @@ describe("the configuration of npm start", () => {
       );
     });
   }
+
+  test("the cluster profile is chosen by its flag or its variable", () => {
+    const profile = (args: string[], env: Record<string, string>) => {
+      const config = readConfig(args, env);
+      return config === "help" ? config : config.profile;
+    };
+    assert.equal(profile([], {}), "embedded");
+    assert.equal(profile(["--cluster"], {}), "cluster");
+    assert.equal(profile([], { LAMPID_PROFILE: "cluster" }), "cluster");
+  });
+
+  test("engines that do not run are named, one line each, with their setting", async () => {
+    const { code, err } = await run(["--cluster"], {
+      LAMPID_POSTGRES_URL: "postgres://postgres:geheim@127.0.0.1:1/postgres",
+      LAMPID_KAFKA_BROKERS: "127.0.0.1:1",
+      LAMPID_MONGO_URL: "mongodb://lampid:geheim@127.0.0.1:1/statistik",
+      LAMPID_ISSUER_URL: "http://127.0.0.1:1/realms/lampid",
+    });
+    assert.equal(code, 1);
+    const lines = err.trim().split("\n");
+    assert.equal(lines.length, 4, err);
+    for (const setting of [
+      "LAMPID_POSTGRES_URL",
+      "LAMPID_KAFKA_BROKERS",
+      "LAMPID_MONGO_URL",
+      "LAMPID_ISSUER_URL",
+    ])
+      assert.equal(lines.filter((line) => line.includes(setting)).length, 1, err);
+    assert.ok(!err.includes("geheim"));
+  });
 
   test("another password may be used beyond loopback", () => {
     const config = readConfig([], { LAMPID_HOST: "0.0.0.0", LAMPID_DEMO_PASSWORD: "another" });

@@ -1,9 +1,11 @@
-// `npm start`: the whole mesh on this machine, until Ctrl-C.
+// `npm start` and `npm run start:cluster`: the whole mesh on this machine, until Ctrl-C.
 
 import { isIP } from "node:net";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { ConfigError, configReader } from "#chassis/config.ts";
+import { createLogger } from "#chassis/log.ts";
+import { CLUSTER_DEFAULTS, checkEngines, clusterEnvironment } from "./cluster-profile.ts";
 import { type Mesh, type MeshOptions, startMesh } from "./mesh.ts";
 import { MeshError } from "./mesh-error.ts";
 import { PROCESSES } from "./processes.ts";
@@ -11,8 +13,10 @@ import { welcome } from "./welcome.ts";
 
 const HELP = `usage: npm start -- [option...]
 
-Starts PostgreSQL and every process of the mesh, and stops them at Ctrl-C.
+Starts PostgreSQL and every process of the mesh, and stops them at Ctrl-C. With --cluster (npm run start:cluster) it starts
+the processes alone, on a Kafka, MongoDB, Keycloak and PostgreSQL that run already: docker compose up --wait.
 
+  --cluster              the cluster profile, as LAMPID_PROFILE=cluster
   --verbose              print all that the processes log, not only warnings
   --only <name,name>     start these processes only: ${PROCESSES.map(({ name }) => name).join(", ")}
   --help                 this text
@@ -22,13 +26,18 @@ Variables (LAMPID_* and OTEL_* are passed on to the processes):
   LAMPID_PORT_OFFSET     added to every port, 0 to 10000     0
   LAMPID_HOST            where gateway and issuer listen     127.0.0.1
   LAMPID_DEMO_PASSWORD   of the demo accounts                rahasia
-  LAMPID_CACHE_DIR       for PostgreSQL's program files      ~/.cache/lampid-engines`;
+  LAMPID_CACHE_DIR       for PostgreSQL's program files      ~/.cache/lampid-engines
+
+Variables of the cluster profile, with the defaults of compose.yaml:
+${Object.entries(CLUSTER_DEFAULTS)
+  .map(([name, value]) => `  ${name.padEnd(22)} ${value.replace(/:[^:/@]+@/, ":...@")}`)
+  .join("\n")}`;
 
 const DEFAULT_PASSWORD = "rahasia";
 /** npm, the terminal and the launcher each pass a Ctrl-C on: within this time it is one. */
 const ONE_INTERRUPT_MS = 1_000;
 
-type Config = Pick<MeshOptions, "dataDir" | "portOffset" | "host" | "only" | "isVerbose"> & {
+type Config = Pick<MeshOptions, "profile" | "dataDir" | "portOffset" | "host" | "only" | "isVerbose"> & {
   password: string;
 };
 
@@ -37,11 +46,12 @@ export function readConfig(
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
 ): Config | "help" {
-  let flags: { verbose?: boolean; help?: boolean; only?: string };
+  let flags: { cluster?: boolean; verbose?: boolean; help?: boolean; only?: string };
   try {
     ({ values: flags } = parseArgs({
       args: [...args],
       options: {
+        cluster: { type: "boolean" },
         verbose: { type: "boolean" },
         help: { type: "boolean", short: "h" },
         only: { type: "string" },
@@ -52,13 +62,9 @@ export function readConfig(
   }
   if (flags.help) return "help";
   const config = configReader(env);
-  if (config.string("LAMPID_PROFILE", "embedded") !== "embedded") {
-    throw new ConfigError(
-      "LAMPID_PROFILE",
-      "embedded, the only profile that npm start runs",
-      env.LAMPID_PROFILE,
-    );
-  }
+  const profile = flags.cluster
+    ? "cluster"
+    : config.oneOf("LAMPID_PROFILE", ["embedded", "cluster"], "embedded");
   const portOffset = config.integer("LAMPID_PORT_OFFSET", { min: 0, max: 10_000, fallback: 0 });
   const host = config.string("LAMPID_HOST", "127.0.0.1").replace(/^localhost$/, "127.0.0.1");
   if (isIP(host) === 0) throw new ConfigError("LAMPID_HOST", "an IP address or localhost", host);
@@ -70,6 +76,7 @@ export function readConfig(
   }
   const only = flags.only?.split(",").map((name) => name.trim());
   return {
+    profile,
     dataDir: resolve(config.string("LAMPID_DATA_DIR", ".lampid")),
     portOffset,
     host,
@@ -109,10 +116,16 @@ async function main(): Promise<number> {
   // A closed terminal or pipe must not end the supervisor before it has stopped the mesh.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
+  const env = config.profile === "cluster" ? clusterEnvironment(process.env) : undefined;
+  const problems = env ? await checkEngines(env, createLogger("start", "silent")) : [];
+  for (const problem of problems) console.error(problem);
+  if (problems.length > 0) return 1;
+
   let mesh: Mesh;
   try {
     mesh = await startMesh({
       ...config,
+      ...(env ? { env } : {}),
       signal: interrupted.signal,
       report: (line) => console.log(line),
       onLine: (name, line) => console.log(`${name} | ${line}`),

@@ -2,7 +2,7 @@
 //
 //   node test/harness/tools.ts     builds all of them, so that no test has to wait for it
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, mkdirSync } from "node:fs";
+import { accessSync, constants, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 
@@ -10,6 +10,7 @@ import { delimiter, join } from "node:path";
 const TOOLS = {
   grpcurl: "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4",
   connectconformance: "connectrpc.com/conformance/cmd/connectconformance@v1.0.6",
+  "toxiproxy-server": "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0",
 } as const;
 
 export type ToolName = keyof typeof TOOLS;
@@ -38,12 +39,19 @@ export function findTool(
   }
   mkdirSync(bin, { recursive: true });
   console.log(`building ${TOOLS[name]} into ${bin}, once ...`);
-  const built = spawnSync("go", ["install", TOOLS[name]], {
-    env: { ...env, GOBIN: bin, GOFLAGS: "" },
-    stdio: ["ignore", "ignore", "inherit"],
-    timeout: BUILD_TIMEOUT_MS,
-  });
-  if (built.status !== 0) throw new Error(`go install ${TOOLS[name]} did not succeed`);
+  const stage = mkdtempSync(join(bin, ".build-"));
+  try {
+    const built = spawnSync("go", ["install", TOOLS[name]], {
+      env: { ...env, GOBIN: stage, GOFLAGS: "" },
+      stdio: ["ignore", "ignore", "inherit"],
+      timeout: BUILD_TIMEOUT_MS,
+    });
+    if (built.status !== 0) throw new Error(`go install ${TOOLS[name]} did not succeed`);
+    // Go names a program after its package's folder, which need not be its name.
+    renameSync(join(stage, readdirSync(stage)[0]!), join(bin, name));
+  } finally {
+    rmSync(stage, { recursive: true, force: true });
+  }
   return { path: join(bin, name), skip: false };
 }
 

@@ -44,12 +44,14 @@ export type RetryPolicy = {
 
 export const defaultRetry: RetryPolicy = { maxAttempts: 6, baseMs: 100, maxMs: 5_000 };
 
+export const DEFAULT_BATCH_SIZE = 500;
+
 export type SubscribeOptions = {
   topic: Topic;
   /** Consumers of one group share the events of a topic; each group gets all of them. */
   group: string;
   handler: BatchHandler;
-  /** Events a batch at most. Default 500. */
+  /** Events a batch at most. Default {@link DEFAULT_BATCH_SIZE}. */
   batchSize?: number;
   /**
    * Longest wait, after a batch that was not full, before the next one is asked for: larger batches cost less an event.

@@ -3,27 +3,30 @@
 // A group's other members stand by and take over when the active one's connection ends: on one machine a second active
 // consumer would only cost order. LISTEN/NOTIFY wakes readers; the poll is a safety net.
 import type pg from "pg";
-import { backoffMs, forever, pause } from "../backoff.ts";
-import { openDatabase, type Sql } from "../database.ts";
+import { forever, pause } from "../backoff.ts";
+import { openDatabase, probeDatabase, type Sql } from "../database.ts";
+import type { HealthSetter } from "../health.ts";
 import { holdLock } from "../lock.ts";
 import type { Logger } from "../log.ts";
 import { deliver } from "./deliver.ts";
 import {
   type BusEvent,
-  defaultRetry,
+  DEFAULT_BATCH_SIZE,
   type EventBus,
   type SubscribeOptions,
   type Subscription,
   type Topic,
 } from "./event-bus.ts";
 
-export type PostgresBusOptions = { url: string; name: string; log: Logger };
+export type PostgresBusOptions = { url: string; name: string; log: Logger; health?: HealthSetter };
 
 /** Longest a new event can stay unseen when its notification is lost. */
 const POLL_MS = 1_000;
 
-export function createPostgresBus({ url, name, log }: PostgresBusOptions): EventBus {
+export function createPostgresBus({ url, name, log, health = () => {} }: PostgresBusOptions): EventBus {
   const db = openDatabase({ url, name: `${name} bus`, log, poolSize: 3 });
+  const stop = new AbortController();
+  const watching = probeDatabase(db, health, log.child({ part: "bus" }), stop.signal, "LAMPID_BUS_URL");
   const subscriptions = new Set<Subscription>();
 
   async function publish(topic: Topic, events: readonly BusEvent[]): Promise<void> {
@@ -111,6 +114,8 @@ export function createPostgresBus({ url, name, log }: PostgresBusOptions): Event
 
     async close() {
       await Promise.all([...subscriptions].map((subscription) => subscription.close()));
+      stop.abort();
+      await watching;
       await db.close();
     },
   };
@@ -121,18 +126,7 @@ type Offset = { xid: string; position: string };
 
 /** Its lock is the right to consume, and ends with the connection. */
 async function consume(scope: Scope, publish: EventBus["publish"], signal: AbortSignal): Promise<void> {
-  const {
-    url,
-    name,
-    topic,
-    group,
-    handler,
-    batchSize = 500,
-    lingerMs = 0,
-    retry = defaultRetry,
-    isTransient = () => false,
-    log,
-  } = scope;
+  const { url, name, topic, group, batchSize = DEFAULT_BATCH_SIZE, lingerMs = 0 } = scope;
   const key = `bus ${topic} ${group}`;
   await holdLock({ url, name: `${name} ${group}`, key, signal }, async (held, client) => {
     let wake = () => {};
@@ -141,7 +135,6 @@ async function consume(scope: Scope, publish: EventBus["publish"], signal: Abort
     });
     await client.query("listen bus");
     const offset = await lockedOffset(client, topic, group);
-    const toDeadLetter = (event: BusEvent) => deadLetter(publish, topic, event, log, held);
     while (!held.aborted) {
       const woken = new Promise<void>((resolve) => {
         wake = resolve;
@@ -153,14 +146,7 @@ async function consume(scope: Scope, publish: EventBus["publish"], signal: Abort
         idle.abort();
         continue;
       }
-      const handled = await deliver(events, {
-        handler,
-        retry,
-        isTransient,
-        log,
-        signal: held,
-        deadLetter: toDeadLetter,
-      });
+      const handled = await deliver(events, { ...scope, publish, signal: held });
       if (!handled) continue;
       Object.assign(offset, last);
       await client.query({
@@ -200,23 +186,4 @@ async function read(client: pg.Client, topic: Topic, offset: Offset, batchSize: 
   }));
   const end = rows.at(-1);
   return { events, last: end && { xid: end.xid, position: end.position } };
-}
-
-/** A dead letter that cannot be written is not lost: the event stays unhandled until it can. */
-async function deadLetter(
-  publish: EventBus["publish"],
-  topic: Topic,
-  event: BusEvent,
-  log: Logger,
-  signal: AbortSignal,
-) {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await publish(topic.endsWith(".dlq") ? topic : (`${topic}.dlq` as Topic), [event]);
-    } catch (cause) {
-      if (signal.aborted) throw cause;
-      log.warn({ err: cause, eventId: event.id }, "the dead-letter topic cannot be written, trying again");
-      await pause(backoffMs(attempt, { baseMs: 200, maxMs: 5_000 }), signal);
-    }
-  }
 }
