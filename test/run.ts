@@ -1,12 +1,15 @@
 // `npm test`: unit, contract and component tests on a PostgreSQL of their own, then end-to-end tests on a mesh of their own.
+// `npm run test:engines`: what needs Kafka, MongoDB or Keycloak, then the same end-to-end tests on a mesh that runs on them.
 //
-//   npm test                         everything
+//   npm test                         everything that npm alone can run
+//   npm run test:engines             everything that wants real engines: test/engines and test/e2e
 //   npm test -- test/bus             only test files whose path contains one of the arguments
-//   npm test -- --unit | --e2e       one half
+//   npm test -- --unit | --e2e       one half (of --engines: test/engines, test/e2e)
 import { spawn } from "node:child_process";
 import { globSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "../services/mesh/processes.ts";
+import { type Engines, enginesMissing, startEngines } from "./engines/all.ts";
 import { startTestPostgres } from "./harness/database.ts";
 import { startTestMesh } from "./harness/mesh.ts";
 
@@ -16,38 +19,79 @@ const FILE_TIMEOUT_MS = 240_000;
 const options = new Set(process.argv.slice(2).filter((argument) => argument.startsWith("--")));
 const filters = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
 if (options.has("--help")) {
-  console.log("usage: npm test [-- [--unit|--e2e] [part of a path]...]");
+  console.log(
+    "usage: npm test [-- [--unit|--e2e] [part of a path]...], and the same of npm run test:engines",
+  );
   process.exit(0);
 }
 
+const isOnEngines = options.has("--engines");
 const wanted = (path: string) => filters.length === 0 || filters.some((filter) => path.includes(filter));
 const all = globSync("{services,gateway,proto,test}/**/*.test.ts", { cwd: ROOT }).sort().filter(wanted);
-const endToEnd = all.filter((path) => path.startsWith(join("test", "e2e")));
-const others = all.filter((path) => !endToEnd.includes(path));
+const within = (folder: string) => all.filter((path) => path.startsWith(join("test", folder)));
+const endToEnd = options.has("--unit") ? [] : within("e2e");
+const others = options.has("--e2e")
+  ? []
+  : isOnEngines
+    ? within("engines")
+    : all.filter((path) => ![...within("e2e"), ...within("engines")].includes(path));
 
-let failed = false;
-if (!options.has("--e2e") && others.length > 0) {
-  const postgres = await startTestPostgres();
+if (endToEnd.length + others.length === 0) {
+  console.error(`no test file matches ${filters.join(" ")}`);
+  process.exit(1);
+}
+process.exit((isOnEngines ? await runOnEngines() : await runEmbedded()) ? 0 : 1);
+
+async function runEmbedded(): Promise<boolean> {
+  let passed = true;
+  if (others.length > 0) {
+    const postgres = await startTestPostgres();
+    try {
+      passed = await runFiles(others, { LAMPID_TEST_POSTGRES_URL: postgres.superuserUrl }, 2);
+    } finally {
+      await postgres.stop();
+    }
+  }
+  return (await runEndToEnd({})) && passed;
+}
+
+async function runOnEngines(): Promise<boolean> {
+  const reason = enginesMissing();
+  if (reason) {
+    console.log(`skipped: ${reason}`);
+    return true;
+  }
+  const engines: Engines = await startEngines();
   try {
-    failed = !(await runFiles(others, { LAMPID_TEST_POSTGRES_URL: postgres.superuserUrl }, 2)) || failed;
+    // One at a time: they freeze and kill servers, and say what is slow by waiting.
+    const passed = others.length === 0 || (await runFiles(others, testVariables(engines.env), 1));
+    return (await runEndToEnd(engines.env)) && passed;
   } finally {
-    await postgres.stop();
+    await engines.stop();
   }
 }
-if (!options.has("--unit") && endToEnd.length > 0) {
+
+/** What tells test files where the engines are, without what would tell a mesh or a process. */
+function testVariables(env: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => name.startsWith("LAMPID_TEST_")));
+}
+
+async function runEndToEnd(env: Record<string, string>): Promise<boolean> {
+  if (endToEnd.length === 0) return true;
+  Object.assign(process.env, env);
   const mesh = await startTestMesh();
+  const { dataDir, documentsUrl } = mesh;
   try {
     // One at a time: they share the mesh, and some take its processes down.
-    failed = !(await runFiles(endToEnd, { LAMPID_TEST_MESH: mesh.dataDir }, 1)) || failed;
+    const shared = {
+      LAMPID_TEST_MESH: dataDir,
+      ...(documentsUrl ? { LAMPID_TEST_DOCUMENTS_URL: documentsUrl } : {}),
+    };
+    return await runFiles(endToEnd, shared, 1);
   } finally {
     await mesh.stop();
   }
 }
-if (all.length === 0) {
-  console.error(`no test file matches ${filters.join(" ")}`);
-  failed = true;
-}
-process.exit(failed ? 1 : 0);
 
 function runFiles(files: string[], env: Record<string, string>, concurrency: number): Promise<boolean> {
   const args = [

@@ -35,7 +35,7 @@ const SLOW_MS = 45_000;
 
 before(async () => {
   mesh = await useMesh();
-  sql = openSql(mesh.databaseUrl);
+  sql = openSql(mesh);
   call = restClient(mesh.urls.gateway!);
   token = await login(mesh.urls.gateway!, "operator");
   pids = PROCESSES.map(mesh.pid);

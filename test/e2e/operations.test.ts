@@ -37,7 +37,7 @@ let sql: Sql;
 let call: RestClient;
 before(async () => {
   mesh = await useMesh();
-  sql = openSql(mesh.databaseUrl);
+  sql = openSql(mesh);
   call = restClient(mesh.urls.gateway!);
 });
 after(async () => {

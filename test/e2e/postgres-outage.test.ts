@@ -29,7 +29,7 @@ let pids: (number | undefined)[];
 before(async () => {
   mesh = await startTestMesh();
   ({ adminUrls } = lookAt(mesh.dataDir, mesh.stop));
-  sql = openSql(mesh.databaseUrl);
+  sql = openSql(mesh);
   call = restClient(mesh.urls.gateway!);
   const gateway = mesh.urls.gateway!;
   tokens = { operator: await login(gateway, "operator"), pusat: await login(gateway, "pusat") };

@@ -14,6 +14,7 @@ import { BadRequestSchema, ErrorInfoSchema } from "#gen/google/rpc/error_details
 import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
 import { PendudukService } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
 import { StatistikService } from "#gen/lampid/statistik/v1/statistik_service_pb.ts";
+import { issuerKey } from "../harness/issuer-key.ts";
 import { assertLedgerAgrees, openSql, type Sql } from "../harness/ledger.ts";
 import { type RunningMesh, useMesh } from "../harness/mesh.ts";
 import { type Resident, residents, testSeed } from "../harness/residents.ts";
@@ -38,7 +39,7 @@ const tokens = {} as Record<(typeof ACCOUNTS)[number] | "mitra", string>;
 
 before(async () => {
   mesh = await useMesh();
-  sql = openSql(mesh.databaseUrl);
+  sql = openSql(mesh);
   call = restClient(mesh.urls.gateway!);
   for (const name of ACCOUNTS) tokens[name] = await login(mesh.urls.gateway!, name);
   tokens.mitra = await mitraToken(mesh.urls.issuer!);
@@ -135,8 +136,7 @@ describe("GET /protected", () => {
   describe("a token that must not pass is 401:", () => {
     let key: JWK;
     before(async () => {
-      const [row] = await sql.rows("auth", "select value from issuer_secret where name = 'jwks'");
-      key = row.value.keys[0];
+      key = await issuerKey(sql);
     });
 
     const claims = (): JWTPayload =>

@@ -1,5 +1,6 @@
 // What the databases of a mesh say, side by side: residents, events, effects. They must come to agree.
 import assert from "node:assert/strict";
+import { MongoClient } from "mongodb";
 import pg from "pg";
 import type { DatabaseName } from "../../services/mesh/provision.ts";
 
@@ -19,8 +20,16 @@ export type Ledger = {
 
 export type Sql = ReturnType<typeof openSql>;
 
-/** SQL on the databases of a mesh, each in the role that owns it. */
-export function openSql(databaseUrl: (role: DatabaseName) => string) {
+/** What {@link openSql} has to know of a mesh. */
+export type Databases = {
+  databaseUrl: (role: DatabaseName) => string;
+  /** Where statistik counts, if that is not its PostgreSQL. */
+  documentsUrl?: string | undefined;
+};
+
+/** SQL on the databases of a mesh, each in the role that owns it; and the counters, wherever they are. */
+export function openSql({ databaseUrl, documentsUrl }: Databases) {
+  const documents = documentsUrl === undefined ? undefined : new MongoClient(documentsUrl);
   const pools = new Map<DatabaseName, pg.Pool>();
 
   async function rows(database: DatabaseName, text: string, values: readonly unknown[] = []) {
@@ -47,21 +56,43 @@ export function openSql(databaseUrl: (role: DatabaseName) => string) {
     return Number(Object.values((await rows(database, text, values))[0])[0]);
   }
 
+  /** The ids of the events that took effect in statistik, in order; one that counted twice is there twice. */
+  async function countedIds(): Promise<string[]> {
+    if (!documents) {
+      const text = "select event_id as id from inbox where consumer = 'statistik' order by event_id";
+      return (await rows("statistik", text)).map(({ id }: { id: string }) => id);
+    }
+    const buckets = await counters().find({}, { promoteValues: true }).toArray();
+    return buckets.flatMap(({ ids }) => (ids ?? []).map(String)).sort();
+  }
+
+  async function counted(): Promise<number> {
+    if (!documents) return number("statistik", "select coalesce(sum(jumlah), 0) from jumlah_kecamatan");
+    const buckets = await counters().find().toArray();
+    return buckets.reduce((sum, { jumlah }) => sum + (jumlah ?? 0), 0);
+  }
+
+  function counters() {
+    return documents!.db().collection<{ _id: string; jumlah?: number; ids?: unknown[] }>("jumlah_kecamatan");
+  }
+
   return {
     rows,
     number,
+    countedIds,
     ledger: async (): Promise<Ledger> => ({
       penduduk: await number("penduduk", "select count(*) from penduduk"),
       outbox: await number(
         "penduduk",
         "select count(*) from outbox where aggregatetype = 'pendaftaran-events'",
       ),
-      inbox: await number("statistik", "select count(*) from inbox where consumer = 'statistik'"),
-      jumlah: await number("statistik", "select coalesce(sum(jumlah), 0) from jumlah_kecamatan"),
+      inbox: (await countedIds()).length,
+      jumlah: await counted(),
       pesan: await number("notifikasi", "select count(*) from pesan where templat = 'pendaftaran_baru'"),
     }),
     async close() {
       await Promise.all([...pools.values()].map((pool) => pool.end()));
+      await documents?.close();
     },
   };
 }
