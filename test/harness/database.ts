@@ -40,7 +40,9 @@ export async function createTestDatabase(
     url,
     async drop() {
       await runAs(superuserUrl, `drop database if exists ${name} with (force)`);
-      if (--inUse === 0) await stop();
+      if (--inUse > 0) return;
+      server = undefined;
+      await stop();
     },
   };
 }
