@@ -121,7 +121,7 @@ describe("the configuration of npm start", () => {
 describe("what is printed when the mesh is ready", () => {
   const text = welcome({
     urls: { gateway: "http://127.0.0.1:9", penduduk: "http://127.0.0.1:10" },
-    portOffset: 0,
+    postgres: "127.0.0.1:5432",
     password: "it's",
     seconds: 4.21,
     dataDir: "/data",

@@ -138,7 +138,12 @@ async function main(): Promise<number> {
     throw error;
   }
   console.log(
-    welcome({ ...mesh, password: config.password, seconds: (performance.now() - startedAt) / 1000 }),
+    welcome({
+      ...mesh,
+      postgres: new URL(mesh.superuserUrl).host,
+      password: config.password,
+      seconds: (performance.now() - startedAt) / 1000,
+    }),
   );
 
   const aborted = new Promise<undefined>((done) => {

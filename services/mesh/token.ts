@@ -27,7 +27,18 @@ async function clientCredentials(issuer: string): Promise<string> {
     client_id: account,
     client_secret: password,
   });
-  return accessToken(`${issuer}/token`, form.toString(), "application/x-www-form-urlencoded");
+  const endpoint = await tokenEndpoint(issuer);
+  return accessToken(endpoint, form.toString(), "application/x-www-form-urlencoded");
+}
+
+/** The embedded issuer's is at /token, Keycloak's is not: each says so itself. */
+async function tokenEndpoint(issuer: string): Promise<string> {
+  const url = `${issuer}/.well-known/openid-configuration`;
+  const response = await fetch(url, { signal: AbortSignal.timeout(10_000) }).catch((cause: Error) =>
+    fail(`${url} cannot be reached: ${cause.message}`),
+  );
+  const { token_endpoint: endpoint } = (await response.json().catch(() => ({}))) as Record<string, string>;
+  return endpoint ?? fail(`${url} names no token endpoint (HTTP ${response.status})`);
 }
 
 async function accessToken(url: string, body: string, contentType: string): Promise<string> {

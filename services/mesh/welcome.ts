@@ -1,6 +1,4 @@
 // What `npm start` prints when the mesh serves: where it is, who can log in, and commands that work as printed.
-import { POSTGRES_PORT } from "./processes.ts";
-
 const ACCOUNTS: readonly [name: string, role: string][] = [
   ["operator", "operator of kelurahan 32.01.01.1006"],
   ["operator2", "operator of desa 32.01.02.2001"],
@@ -14,25 +12,22 @@ const ACCOUNTS: readonly [name: string, role: string][] = [
 
 export function welcome({
   urls,
-  portOffset,
+  postgres,
   password,
   seconds,
   dataDir,
   random = Math.random,
 }: {
   urls: Readonly<Record<string, string>>;
-  portOffset: number;
+  /** host:port of the databases. */
+  postgres: string;
   password: string;
   seconds: number;
   dataDir: string;
   random?: () => number;
 }): string {
   const { gateway = "", penduduk = "" } = urls;
-  const rows = [
-    ...Object.entries(urls),
-    ["postgres", `127.0.0.1:${POSTGRES_PORT + portOffset}`] as const,
-    ["data, logs", dataDir] as const,
-  ];
+  const rows = [...Object.entries(urls), ["postgres", postgres] as const, ["data, logs", dataDir] as const];
   const address = penduduk.replace("http://", "");
   const json = "-H 'content-type: application/json'";
   const login = (username: string) =>

@@ -22,7 +22,7 @@ const STANDARD = [
   "grpc.reflection.v1alpha.ServerReflection",
 ];
 const SERVICES: Record<string, string[]> = {
-  auth: ["lampid.auth.v1.AuthService"],
+  auth: ["lampid.auth.v1.AccountService", "lampid.auth.v1.AuthService"],
   penduduk: ["lampid.penduduk.v1.PendudukService"],
   statistik: ["lampid.statistik.v1.StatistikService"],
   notifikasi: ["lampid.notifikasi.v1.NotifikasiService"],

@@ -9,12 +9,12 @@ import { StatistikService } from "#gen/lampid/statistik/v1/statistik_service_pb.
 import type { Mesh } from "../../services/mesh/mesh.ts";
 import { PROCESSES } from "../../services/mesh/processes.ts";
 import { assertLedgerAgrees, openSql, type Sql } from "../harness/ledger.ts";
-import { lookAt, startTestMesh } from "../harness/mesh.ts";
+import { isCluster, lookAt, startTestMesh } from "../harness/mesh.ts";
 import { residents, testSeed } from "../harness/residents.ts";
 import { assertStatus, assertStatusBody, login, type RestClient, restClient } from "../harness/rest.ts";
 
-/** Those that keep something there. The others depend on no database and serve on. */
-const DEPENDENT = ["auth", "penduduk", "statistik", "notifikasi"];
+/** Those that keep something there. The others depend on no database, or on another, and serve on. */
+const DEPENDENT = isCluster() ? ["penduduk", "notifikasi"] : ["auth", "penduduk", "statistik", "notifikasi"];
 const ALL = PROCESSES.map(({ name }) => name);
 
 const seed = testSeed();

@@ -26,9 +26,10 @@ export async function startTestMesh(
   options: Partial<MeshOptions> = {},
 ): Promise<TestMesh> {
   const dataDir = mkdtempSync(join(tmpdir(), "lampid-mesh-"));
-  const corner = isCluster() ? ownCorner({ ...process.env, ...env }) : undefined;
+  const { profile = isCluster() ? "cluster" : "embedded" } = options;
+  const corner = profile === "cluster" ? ownCorner({ ...process.env, ...env }) : undefined;
   const mesh = await startMesh({
-    profile: isCluster() ? "cluster" : "embedded",
+    profile,
     dataDir,
     portOffset: await freePortOffset(),
     env: { ...TEST_ENVIRONMENT, ...env, ...corner },
