@@ -3,7 +3,7 @@
 //   node test/engines/kafka.ts     starts one until Ctrl-C, and prints where it listens
 
 import { execFileSync } from "node:child_process";
-import { rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { kafkaClient } from "#chassis/bus/kafka-client.ts";
 import { createLogger } from "#chassis/log.ts";
@@ -12,68 +12,116 @@ import { composeEnvironment, composeVersion } from "./compose.ts";
 import { type Engine, launch, mavenJars, missing, workFolder } from "./engine.ts";
 
 export type KafkaEngine = {
-  /** `host:port` for LAMPID_KAFKA_BROKERS. */
+  /** `host:port` of every broker, for LAMPID_KAFKA_BROKERS. */
   brokers: string;
-  /** The same broker behind user name and password (SASL/PLAIN, account {@link SASL_ACCOUNT}). */
+  /** The first broker behind user name and password (SASL/PLAIN, account {@link SASL_ACCOUNT}). */
   saslBrokers: string;
   /** Where a proxy that listens on {@link KafkaOptions.proxyPort} has to forward to. */
   proxiedPort: number;
-  logPath: () => string;
-  /** SIGKILL, as a power cut would. */
-  kill: () => Promise<void>;
-  /** Starts it again on the same ports and data. */
-  restart: () => Promise<void>;
+  /** SIGKILL, as a power cut would; of one broker, by its place in {@link brokers}. */
+  kill: (broker?: number) => Promise<void>;
+  /** Starts it again on the same ports and data; kills one that runs. */
+  restart: (broker?: number) => Promise<void>;
   freeze: () => void;
   thaw: () => void;
   stop: () => Promise<void>;
 };
 
 export type KafkaOptions = {
-  /** Clients that come by this port are told to come back by it: for a proxy in front of the broker. */
+  /** Clients that come by this port are told to come back by it: for a proxy in front of the first broker. */
   proxyPort?: number;
+  /** Default 1, as in compose.yaml. */
+  brokers?: number;
 };
 
 export const SASL_ACCOUNT = { username: "lampid", password: "rahasia" };
 
 export const kafkaMissing = () => missing("java", "mvn");
 
-export async function startKafka({ proxyPort }: KafkaOptions = {}): Promise<KafkaEngine> {
+const CLUSTER_ID = "bGFtcGlkLXRlc3QtMDAwMQ";
+
+type Ports = { DIRECT: number; PROXIED: number; SASL: number; CONTROLLER: number };
+
+export async function startKafka({ proxyPort, brokers = 1 }: KafkaOptions = {}): Promise<KafkaEngine> {
   kafkaMissing();
   const jars = mavenJars(`org.apache.kafka:kafka_2.13:${composeVersion("kafka")}`);
-  const { KAFKA_HEAP_OPTS: heap = "-Xmx512m", ...settings } = composeEnvironment("kafka");
   const folder = workFolder("kafka");
-  const [direct, proxied, sasl, controller] = [
-    await freePort(),
-    await freePort(),
-    await freePort(),
-    await freePort(),
-  ];
-  const listeners = { DIRECT: direct, PROXIED: proxied, SASL: sasl, CONTROLLER: controller };
-  const on = (port: number) => `127.0.0.1:${port}`;
+  const ports: Ports[] = [];
+  for (let n = 0; n < brokers; n++) {
+    const [DIRECT, PROXIED, SASL, CONTROLLER] = [
+      await freePort(),
+      await freePort(),
+      await freePort(),
+      await freePort(),
+    ];
+    ports.push({ DIRECT, PROXIED, SASL, CONTROLLER });
+  }
+  const starts = ports.map((_, n) => prepareBroker({ folder, jars, ports, n, proxyPort }));
+  const engines = await Promise.all(starts.map((start) => start()));
+  return {
+    brokers: ports.map(({ DIRECT }) => on(DIRECT)).join(","),
+    saslBrokers: on(ports[0]!.SASL),
+    proxiedPort: ports[0]!.PROXIED,
+    kill: (broker = 0) => engines[broker]!.kill(),
+    async restart(broker = 0) {
+      await engines[broker]!.kill();
+      engines[broker] = await starts[broker]!();
+    },
+    freeze: () => engines[0]!.freeze(),
+    thaw: () => engines[0]!.thaw(),
+    async stop() {
+      await Promise.all(engines.map((engine) => engine.stop()));
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Writes a broker's configuration and formats its storage; gives what starts it. */
+function prepareBroker({
+  folder: parent,
+  jars,
+  ports,
+  n,
+  proxyPort,
+}: {
+  folder: string;
+  jars: string;
+  ports: readonly Ports[];
+  n: number;
+  proxyPort: number | undefined;
+}): () => Promise<Engine> {
+  const { KAFKA_HEAP_OPTS: heap = "-Xmx512m", ...settings } = composeEnvironment("kafka");
+  const folder = join(parent, `broker-${n + 1}`);
+  const own = ports[n]!;
+  const listeners = Object.entries(own).map(([name, port]) => `${name}://${on(port)}`);
+  const copies = String(ports.length);
   const properties: Record<string, string> = {
     ...Object.fromEntries(Object.entries(settings).map(([key, value]) => [propertyName(key), value])),
-    // Only what depends on the place differs from compose.yaml: ports, listeners and the data folder.
-    "controller.quorum.voters": `1@${on(controller)}`,
-    listeners: Object.entries(listeners)
-      .map(([name, port]) => `${name}://${on(port)}`)
-      .join(","),
-    "advertised.listeners": `DIRECT://${on(direct)},PROXIED://${on(proxyPort ?? proxied)},SASL://${on(sasl)}`,
+    // Only what depends on the place differs from compose.yaml: ports, listeners and the data folder, and copies where
+    // there is somebody to hold them.
+    "node.id": String(n + 1),
+    "controller.quorum.voters": ports.map(({ CONTROLLER }, id) => `${id + 1}@${on(CONTROLLER)}`).join(","),
+    listeners: listeners.join(","),
+    "advertised.listeners": [
+      `DIRECT://${on(own.DIRECT)}`,
+      `PROXIED://${on(proxyPort ?? own.PROXIED)}`,
+      `SASL://${on(own.SASL)}`,
+    ].join(","),
     "listener.security.protocol.map":
       "DIRECT:PLAINTEXT,PROXIED:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
     "inter.broker.listener.name": "DIRECT",
     "listener.name.sasl.sasl.enabled.mechanisms": "PLAIN",
     "listener.name.sasl.plain.sasl.jaas.config": `org.apache.kafka.common.security.plain.PlainLoginModule required user_${SASL_ACCOUNT.username}="${SASL_ACCOUNT.password}";`,
+    "offsets.topic.replication.factor": copies,
+    "transaction.state.log.replication.factor": copies,
     "log.dirs": join(folder, "data"),
     // Its default of 128 MiB is more than everything else together.
     "log.cleaner.dedupe.buffer.size": "4194304",
   };
+  mkdirSync(folder, { recursive: true });
   const configPath = join(folder, "server.properties");
-  writeFileSync(
-    configPath,
-    Object.entries(properties)
-      .map(([key, value]) => `${key}=${value}\n`)
-      .join(""),
-  );
+  const lines = Object.entries(properties).map(([key, value]) => `${key}=${value}\n`);
+  writeFileSync(configPath, lines.join(""));
   const loggingPath = join(folder, "log4j2.properties");
   writeFileSync(loggingPath, LOGGING);
   const java = [
@@ -85,36 +133,22 @@ export async function startKafka({ proxyPort }: KafkaOptions = {}): Promise<Kafk
     "-cp",
     `${jars}/*`,
   ];
-  const clusterId = "bGFtcGlkLXRlc3QtMDAwMQ";
-  execFileSync("java", [...java, "kafka.tools.StorageTool", "format", "-t", clusterId, "-c", configPath], {
-    stdio: ["ignore", "ignore", "inherit"],
+  execFileSync("java", [...java, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", configPath], {
+    // Its logging library says on standard error that it has nowhere to log to.
+    stdio: ["ignore", "ignore", "ignore"],
   });
-  const start = () =>
+  return () =>
     launch({
       name: "kafka",
       command: "java",
       args: [...java, "kafka.Kafka", configPath],
       folder,
-      isReady: () => answers(on(direct)),
+      isReady: () => answers(on(own.DIRECT), ports.length),
     });
-  let engine: Engine = await start();
-  return {
-    brokers: on(direct),
-    saslBrokers: on(sasl),
-    proxiedPort: proxied,
-    logPath: () => engine.logPath,
-    kill: () => engine.kill(),
-    async restart() {
-      await engine.kill();
-      engine = await start();
-    },
-    freeze: () => engine.freeze(),
-    thaw: () => engine.thaw(),
-    async stop() {
-      await engine.stop();
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
+}
+
+function on(port: number): string {
+  return `127.0.0.1:${port}`;
 }
 
 /** The broker of this run; a file that is run by hand starts one for itself. */
@@ -132,13 +166,13 @@ function propertyName(key: string): string {
     .replaceAll("_", ".");
 }
 
-async function answers(broker: string): Promise<boolean> {
+/** Once it answers; with several, once most of them have found each other. */
+async function answers(broker: string, brokers: number): Promise<boolean> {
   const settings = { brokers: [broker], prefix: "", ssl: false };
   const admin = kafkaClient(settings, "recipe", createLogger("recipe", "silent")).admin();
   try {
     await admin.connect();
-    await admin.describeCluster();
-    return true;
+    return (await admin.describeCluster()).brokers.length > brokers / 2;
   } finally {
     await admin.disconnect().catch(() => {});
   }
