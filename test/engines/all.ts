@@ -1,6 +1,6 @@
 // Every engine of the cluster profile at once, and the settings by which a mesh finds them.
 //
-//   node test/engines/all.ts     starts them until Ctrl-C, and prints the variables for npm run start:cluster
+//   npm run engines     starts them until Ctrl-C, and prints the variables for npm run start:cluster
 import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
