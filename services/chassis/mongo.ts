@@ -1,7 +1,16 @@
 // MongoDB: one bounded client per process, what its errors mean, and a health probe that notices when it goes and comes back.
 //
 // The driver takes 30 MiB: import this only where MongoDB is used.
-import { type Db, MongoClient, MongoCompatibilityError, MongoError } from "mongodb";
+import {
+  type Db,
+  type DbOptions,
+  MongoClient,
+  MongoCompatibilityError,
+  MongoError,
+  ReadConcern,
+  ReadPreference,
+  WriteConcern,
+} from "mongodb";
 import { forever, pause } from "./backoff.ts";
 import { ConfigError, type ConfigReader } from "./config.ts";
 import type { HealthSetter } from "./health.ts";
@@ -27,6 +36,17 @@ const CONNECT_TIMEOUT_MS = 3_000;
 const MAJORITY_TIMEOUT_MS = 5_000;
 const PROBE_TIMEOUT_MS = 2_000;
 
+/**
+ * An event is noted as handled when its write is answered, so what is answered must outlive any one server: held by a
+ * majority, and journaled, also by a standalone, which would otherwise answer up to 100 ms before. Said of the database,
+ * for of the client the URL could say otherwise.
+ */
+const DURABLE: DbOptions = {
+  writeConcern: new WriteConcern("majority", MAJORITY_TIMEOUT_MS, true),
+  readConcern: new ReadConcern("majority"),
+  readPreference: ReadPreference.primary,
+};
+
 /** The URL in this setting; not printed when it is wrong, for it may hold a password. Throws ConfigError. */
 export function readMongoUrl(config: ConfigReader, key = "LAMPID_MONGO_URL"): string {
   const expected = "a URL starting with mongodb:// or mongodb+srv://";
@@ -43,7 +63,6 @@ export function readMongoUrl(config: ConfigReader, key = "LAMPID_MONGO_URL"): st
 
 /** Connects when it is first used. */
 export function openMongo({ url, name, poolSize = 8, answerTimeoutMs = 15_000 }: MongoOptions): Mongo {
-  // What is written here goes before what the URL says.
   const client = new MongoClient(url, {
     appName: `lampid-${name}`,
     maxPoolSize: poolSize,
@@ -53,11 +72,6 @@ export function openMongo({ url, name, poolSize = 8, answerTimeoutMs = 15_000 }:
     // Not timeoutMS: in this release of the driver it has no effect.
     socketTimeoutMS: answerTimeoutMs,
     heartbeatFrequencyMS: 2_000,
-    // An event is noted as handled when its write is answered, so what is answered must outlive every single server:
-    // journaled, also by a standalone, which would otherwise answer up to 100 ms before, and held by a majority.
-    writeConcern: { w: "majority", journal: true, wtimeoutMS: MAJORITY_TIMEOUT_MS },
-    readConcern: { level: "majority" },
-    readPreference: "primary",
   });
   const database = namesDatabase(url) ? undefined : name;
   return {
@@ -65,7 +79,7 @@ export function openMongo({ url, name, poolSize = 8, answerTimeoutMs = 15_000 }:
       // Each time: after a first connect that failed, the driver's client says "Topology is closed" for ever, unless it
       // is told to connect again. With a connection this costs nothing.
       await client.connect();
-      return client.db(database);
+      return client.db(database, DURABLE);
     },
     close: () => client.close(),
   };

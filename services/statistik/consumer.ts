@@ -19,5 +19,5 @@ function countOf(event: BusEvent): Count[] {
   if (event.type !== PendudukTerdaftarSchema.typeName) return [];
   const { kodeWilayah } = fromBinary(PendudukTerdaftarSchema, event.data);
   if (kodeWilayah === "") throw new Error(`event ${event.id} names no wilayah`);
-  return [{ eventId: event.id, kodeKecamatan: kecamatanOf(kodeWilayah), delta: 1 }];
+  return [{ eventId: event.id, kodeKecamatan: kecamatanOf(kodeWilayah), delta: 1, waktu: event.time }];
 }

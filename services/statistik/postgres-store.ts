@@ -1,4 +1,4 @@
-// The counters in PostgreSQL: inbox and counter change in one statement, so an event counts once or not at all.
+// The counters in PostgreSQL: inbox and counter change in one statement, so a batch counts once or not at all.
 import type { Sql } from "#chassis/database.ts";
 import type { StatistikStore } from "./store.ts";
 
@@ -41,6 +41,21 @@ export function postgresStatistikStore(sql: Sql): StatistikStore {
         values: [kodeWilayah],
       });
       return rows;
+    },
+
+    async generation() {
+      const read = `select id, completed_at is not null as "isComplete" from generation`;
+      const found = await sql.query({ name: "statistik-generation", text: read });
+      if (found.rows[0]) return found.rows[0];
+      // Several replicas may find it missing: the first one names it.
+      await sql.query("insert into generation default values on conflict do nothing");
+      return (await sql.query(read)).rows[0];
+    },
+
+    async markComplete(generationId) {
+      await sql.query("update generation set completed_at = now() where id = $1 and completed_at is null", [
+        generationId,
+      ]);
     },
   };
 }

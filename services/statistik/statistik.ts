@@ -5,21 +5,49 @@ import type { ProcessContext } from "#chassis/process.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import { StatistikService } from "#gen/lampid/statistik/v1/statistik_service_pb.ts";
 import { countRegistrations } from "./consumer.ts";
+import { followLog } from "./follow-log.ts";
 import { postgresStatistikStore } from "./postgres-store.ts";
 import { statistikService } from "./service.ts";
+import type { StatistikStore } from "./store.ts";
 
-export function composeStatistik(context: ProcessContext): void {
-  const store = postgresStatistikStore(context.database());
+export async function composeStatistik(context: ProcessContext): Promise<void> {
+  const { store, isUnavailable } = await openStore(context);
   const changes = new EventEmitter().setMaxListeners(0);
   context.serve(
     StatistikService,
     statistikService({ store, wilayah: loadWilayah(), clock: () => new Date(), changes }),
   );
-  context.bus().subscribe({
-    topic: "pendaftaran-events",
-    group: "statistik",
-    lingerMs: 50,
-    handler: countRegistrations(store, () => changes.emit("change")),
-    isTransient: isDatabaseUnavailable,
-  });
+  context.background(
+    followLog({
+      bus: context.bus(),
+      subscription: {
+        topic: "pendaftaran-events",
+        lingerMs: 50,
+        handler: countRegistrations(store, () => changes.emit("change")),
+        isTransient: isUnavailable,
+      },
+      store,
+      health: context.health.part("counters"),
+      log: context.log,
+      signal: context.signal,
+    }),
+  );
+}
+
+type OpenStore = { store: StatistikStore; isUnavailable: (cause: unknown) => boolean };
+
+/** MongoDB in a cluster, and wherever LAMPID_MONGO_URL names one; else PostgreSQL. */
+async function openStore(context: ProcessContext): Promise<OpenStore> {
+  const { config, health, log, signal } = context;
+  const isCluster = config.string("LAMPID_PROFILE", "embedded") === "cluster";
+  if (!isCluster && config.optional("LAMPID_MONGO_URL") === undefined) {
+    return { store: postgresStatistikStore(context.database()), isUnavailable: isDatabaseUnavailable };
+  }
+  // Only now: the driver takes 30 MiB, which the other profile does not need.
+  const { isMongoUnavailable, openMongo, probeMongo, readMongoUrl } = await import("#chassis/mongo.ts");
+  const { mongoStatistikStore } = await import("./mongo-store.ts");
+  const mongo = openMongo({ url: readMongoUrl(config), name: context.name });
+  context.onClose(mongo.close);
+  context.background(probeMongo(mongo, health.part("documents"), log, signal));
+  return { store: mongoStatistikStore(mongo), isUnavailable: isMongoUnavailable };
 }

@@ -20,7 +20,22 @@ after(async () => {
   await database.drop();
 });
 
-statistikStoreContract("PostgreSQL", () => ({
-  store: postgresStatistikStore(processes[0]!),
-  replica: postgresStatistikStore(processes[1]!),
-}));
+statistikStoreContract("PostgreSQL", () => {
+  const [db, other] = processes as [Database, Database];
+  const store = postgresStatistikStore(db);
+  const fail = () => {
+    throw new Error("made to fail");
+  };
+  return {
+    store,
+    replica: postgresStatistikStore(other),
+    failing: {
+      halfWay: {
+        ...store,
+        apply: (counts) => db.transaction((sql) => postgresStatistikStore(sql).apply(counts).then(fail)),
+      },
+      atTheEnd: { ...store, apply: (counts) => store.apply(counts).then(fail) },
+    },
+    empty: async () => void (await db.query("truncate inbox, jumlah_kecamatan, generation")),
+  };
+});

@@ -1,0 +1,108 @@
+// Keeps the counters in step with the log, also when the store they are in turns out to be a new one.
+import { forever, pause } from "#chassis/backoff.ts";
+import type { EventBus, SubscribeOptions, Subscription } from "#chassis/bus/event-bus.ts";
+import type { HealthSetter } from "#chassis/health.ts";
+import type { Logger } from "#chassis/log.ts";
+import type { Generation, StatistikStore } from "./store.ts";
+
+export type FollowLogDeps = {
+  bus: Pick<EventBus, "subscribe" | "lag">;
+  /** Without its group: that is ours to choose. */
+  subscription: Omit<SubscribeOptions, "group">;
+  store: Pick<StatistikStore, "generation" | "markComplete">;
+  health: HealthSetter;
+  log: Logger;
+  signal: AbortSignal;
+  /** How often the store is asked for its name. Default 1 s. */
+  checkMs?: number;
+};
+
+/**
+ * Offsets belong to the store whose events they count: each generation of it has a group of its own, and a group that is
+ * new gets the log from its beginning. So a store that comes back empty is filled again, whenever this process is killed
+ * meanwhile; events that reached it before anybody noticed come again and count once. Until it has counted what was in
+ * the log, health says so. Runs until the signal aborts; who closes the bus closes the last subscription.
+ */
+export async function followLog(deps: FollowLogDeps): Promise<void> {
+  const { bus, subscription, store, health, log, signal, checkMs = 1_000 } = deps;
+  const { topic, isTransient = () => false } = subscription;
+  let followed: Followed | undefined;
+  let lastTrouble = "";
+
+  async function follow({ id, isComplete }: Generation): Promise<Followed> {
+    const length = isComplete ? 0 : await bus.lag(topic, NOBODY);
+    if (followed) {
+      log.warn({ generation: id }, "the store is new: counting again from the beginning of the log");
+      health(false, COUNTING_AGAIN);
+      await followed.subscription.close();
+    }
+    const group = groupOf(id);
+    return {
+      id,
+      group,
+      length,
+      since: performance.now(),
+      subscription: bus.subscribe({ ...subscription, group }),
+    };
+  }
+
+  async function isCounted({ group, length }: Followed): Promise<boolean> {
+    // In this order: an event that is published in between is taken for one that is not counted.
+    const lengthNow = await bus.lag(topic, NOBODY);
+    const lag = await bus.lag(topic, group);
+    // Events may leave the log at its old end, so the group's own end will do as well.
+    return lag === 0 || lengthNow - lag >= length;
+  }
+
+  async function noteCounted({ id, length, since }: Followed): Promise<void> {
+    await store.markComplete(id);
+    const seconds = ((performance.now() - since) / 1000).toFixed(1);
+    log.info({ generation: id, events: length }, `the log is counted, in ${seconds} s`);
+  }
+
+  await forever(
+    signal,
+    { baseMs: 250, maxMs: 1_000 },
+    async () => {
+      const generation = await store.generation();
+      if (followed?.id !== generation.id) followed = await follow(generation);
+      let { isComplete } = generation;
+      if (!isComplete && (await isCounted(followed))) {
+        await noteCounted(followed);
+        isComplete = true;
+      }
+      health(isComplete, isComplete ? "" : COUNTING_AGAIN);
+      lastTrouble = "";
+      // Who waits for the counters waits for this.
+      await pause(isComplete ? checkMs : checkMs / 4, signal);
+    },
+    (cause) => {
+      // The store may come back as another one: what it holds is not shown before it has been asked.
+      health(false, "not known whether the counters are whole");
+      const trouble = cause instanceof Error ? cause.message : String(cause);
+      // That the store is away, its own probe says.
+      if (trouble !== lastTrouble && !isTransient(cause)) {
+        log.warn({ err: cause }, "cannot tell whether the counters are whole, trying again every second");
+      }
+      lastTrouble = trouble;
+    },
+  );
+}
+
+type Followed = {
+  id: string;
+  group: string;
+  /** Events in the log when it was begun. */
+  length: number;
+  since: number;
+  subscription: Subscription;
+};
+
+const COUNTING_AGAIN = "counting again from the log";
+
+/** A group that never handles anything: its lag is the length of the log. */
+const NOBODY = "statistik-nobody";
+
+function groupOf(generationId: string): string {
+  return `statistik-${generationId}`;
+}
