@@ -3,6 +3,7 @@ import { createRegistry, type DescService } from "@bufbuild/protobuf";
 import { type ProcessContext, runProcess, standardServices } from "#chassis/process.ts";
 import { createWireTransport, wireNames } from "#chassis/wire/wire.ts";
 import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.ts";
+import { AccountService } from "#gen/lampid/auth/v1/account_service_pb.ts";
 import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
 import { NotifikasiService } from "#gen/lampid/notifikasi/v1/notifikasi_service_pb.ts";
 import { success_status } from "#gen/lampid/option/v1/http_pb.ts";
@@ -13,7 +14,7 @@ import { createListener } from "./listener.ts";
 
 /** Who answers what; the name is that of the process, and of its LAMPID_UPSTREAM_ variable. */
 const upstreamServices: Record<string, readonly DescService[]> = {
-  auth: [AuthService],
+  auth: [AuthService, AccountService],
   penduduk: [PendudukService],
   statistik: [StatistikService],
   notifikasi: [NotifikasiService],

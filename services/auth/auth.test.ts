@@ -1,27 +1,29 @@
 // The auth process on a real PostgreSQL: issuer, accounts, AuthService and the chain in front of it.
 import assert from "node:assert/strict";
-import { createHash, randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
+import { createServer as createHttpServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { type Client, Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
+import { Code } from "@connectrpc/connect";
 import { decodeJwt, decodeProtectedHeader } from "jose";
 import pg from "pg";
-import { ConfigError, configReader } from "#chassis/config.ts";
-import { type Database, openDatabase } from "#chassis/database.ts";
-import { createHealth } from "#chassis/health.ts";
-import { serverInterceptors } from "#chassis/interceptors.ts";
+import { ConfigError } from "#chassis/config.ts";
 import { createLogger } from "#chassis/log.ts";
 import { chassisMigrations, migrate } from "#chassis/migrate.ts";
-import { loadMeshPolicy } from "#chassis/policy/policy.ts";
-import { startTelemetry } from "#chassis/telemetry.ts";
-import { tokenVerifier } from "#chassis/token.ts";
 import { ErrorInfoSchema, RetryInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
-import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
+import { type AuthComponent, bearer, startAuth } from "../../test/auth/auth-component.ts";
+import {
+  askToken,
+  authorizationQuery,
+  newVerifier,
+  openBrowser,
+  REDIRECT_URI,
+  redeemCode,
+} from "../../test/auth/browser.ts";
+import { refused } from "../../test/harness/component.ts";
+import { freePort } from "../../test/harness/database.ts";
 import { type Postgres, startPostgres } from "../mesh/postgres.ts";
-import { type AuthContext, composeAuth } from "./auth.ts";
 import { demoAccounts } from "./demo-accounts.ts";
 
 const log = createLogger("auth-test", "silent");
@@ -43,80 +45,11 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-type Mesh = {
-  issuerUrl: string;
-  auth: Client<typeof AuthService>;
-  /** A client of the same service that sends this token. */
-  as: (token: string) => Client<typeof AuthService>;
-  health: ReturnType<typeof createHealth>;
-  stop: () => Promise<void>;
-};
+const start = (env: Record<string, string> = {}, databaseUrl = url) => startAuth(databaseUrl, env);
 
-/** Starts the process's composition as runProcess would, without the gRPC port. */
-async function startAuth(env: Record<string, string> = {}, databaseUrl = url): Promise<Mesh> {
-  const port = await freePort();
-  const issuerUrl = `http://127.0.0.1:${port}`;
-  const stop = new AbortController();
-  const health = createHealth();
-  const closers: (() => unknown)[] = [];
-  const background: Promise<void>[] = [];
-  let database: Database | undefined;
-  let implementation: unknown;
-  const context: AuthContext = {
-    config: configReader({
-      LAMPID_ISSUER_URL: issuerUrl,
-      LAMPID_ISSUER_PORT: String(port),
-      ...env,
-    }),
-    log,
-    health,
-    signal: stop.signal,
-    serve: (_service, given) => {
-      implementation = given;
-    },
-    database: () => {
-      database ??= openDatabase({ url: databaseUrl, name: "auth", log });
-      return database;
-    },
-    background: (work) => void background.push(work),
-    onClose: (close) => void closers.push(close),
-  };
-  await composeAuth(context);
-  const telemetry = startTelemetry({ name: "auth-test" });
-  const interceptors = serverInterceptors({
-    log,
-    telemetry,
-    policy: await loadMeshPolicy(),
-    verifyToken: tokenVerifier({ issuer: issuerUrl, audience: "lampid" }),
-    maxCallMs: 30_000,
-  });
-  const transport = createRouterTransport((router) => router.service(AuthService, implementation as object), {
-    router: { interceptors },
-  });
-  const auth = createClient(AuthService, transport);
-  return {
-    issuerUrl,
-    auth,
-    as: (token) => ({
-      ...auth,
-      getMe: (request, options) =>
-        auth.getMe(request, { ...options, headers: { authorization: `Bearer ${token}` } }),
-    }),
-    health,
-    async stop() {
-      stop.abort();
-      await Promise.all(background);
-      for (const close of closers.reverse()) await close();
-      await database?.close();
-    },
-  };
-}
-
-async function serving(mesh: Mesh): Promise<Mesh> {
-  for (let tries = 0; !mesh.health.serving(); tries++) {
-    assert.ok(tries < 200, `not serving: ${JSON.stringify(mesh.health.describe())}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+async function startServing(env: Record<string, string> = {}): Promise<AuthComponent> {
+  const mesh = await start(env);
+  await mesh.serving();
   return mesh;
 }
 
@@ -130,28 +63,10 @@ async function sql<Row extends pg.QueryResultRow>(text: string, values: unknown[
   }
 }
 
-async function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
-
-async function refusal(call: Promise<unknown>): Promise<ConnectError> {
-  try {
-    await call;
-  } catch (cause) {
-    return ConnectError.from(cause);
-  }
-  return assert.fail("the call was not refused");
-}
-
 describe("the embedded issuer", () => {
-  let mesh: Mesh;
+  let mesh: AuthComponent;
   before(async () => {
-    mesh = await serving(await startAuth());
+    mesh = await startServing();
   });
   after(() => mesh?.stop());
 
@@ -160,7 +75,7 @@ describe("the embedded issuer", () => {
       const { accessToken, tokenType, expiresIn } = await mesh.auth.login({ username, password: "rahasia" });
       assert.equal(tokenType, "Bearer");
       assert.equal(expiresIn, 3_600);
-      const me = await mesh.as(accessToken).getMe({});
+      const me = await mesh.auth.getMe({}, bearer(accessToken));
       assert.equal(me.message, "Akses diotorisasi");
       assert.deepEqual([me.username, me.role, me.wilayah, me.scopes], [username, role, wilayah, ["lampid"]]);
       assert.match(me.subject, /^[0-9a-f-]{36}$/);
@@ -184,8 +99,8 @@ describe("the embedded issuer", () => {
   });
 
   test("a wrong password and an unknown account are refused alike, and no refusal quotes them", async () => {
-    const wrong = await refusal(mesh.auth.login({ username: "auditor", password: "sandi-yang-salah" }));
-    const unknown = await refusal(mesh.auth.login({ username: "siapa-ini", password: "sandi-yang-salah" }));
+    const wrong = await refused(mesh.auth.login({ username: "auditor", password: "sandi-yang-salah" }));
+    const unknown = await refused(mesh.auth.login({ username: "siapa-ini", password: "sandi-yang-salah" }));
     for (const { code, rawMessage } of [wrong, unknown]) {
       assert.equal(code, Code.Unauthenticated);
       assert.equal(rawMessage, "username and password do not match");
@@ -194,18 +109,18 @@ describe("the embedded issuer", () => {
   });
 
   test("a username that PostgreSQL cannot store is an unknown one", async () => {
-    const { code } = await refusal(mesh.auth.login({ username: "opera\0tor", password: "ra\0hasia" }));
+    const { code } = await refused(mesh.auth.login({ username: "opera\0tor", password: "ra\0hasia" }));
     assert.equal(code, Code.Unauthenticated);
   });
 
   test("after five wrong passwords even the right one has to wait", async () => {
     const tries = Array.from({ length: 12 }, () =>
-      refusal(mesh.auth.login({ username: "supervisor2", password: "tebakan" })),
+      refused(mesh.auth.login({ username: "supervisor2", password: "tebakan" })),
     );
     const codes = (await Promise.all(tries)).map(({ code }) => code);
     assert.equal(codes.filter((code) => code === Code.Unauthenticated).length, 5);
     assert.equal(codes.filter((code) => code === Code.ResourceExhausted).length, 7);
-    const late = await refusal(mesh.auth.login({ username: "Supervisor2", password: "rahasia" }));
+    const late = await refused(mesh.auth.login({ username: "Supervisor2", password: "rahasia" }));
     assert.equal(late.code, Code.ResourceExhausted);
     const seconds = Number(late.findDetails(RetryInfoSchema)[0]?.retryDelay?.seconds);
     assert.ok(seconds > 30 && seconds <= 60, `${seconds} s`);
@@ -245,7 +160,7 @@ describe("the embedded issuer", () => {
       const { access_token: token, scope } = (await answer.json()) as Record<string, string>;
       const expected = asked.scope ?? "penduduk.verify penduduk.export";
       assert.equal(scope, expected);
-      const me = await mesh.as(token!).getMe({});
+      const me = await mesh.auth.getMe({}, bearer(token!));
       assert.deepEqual(
         [me.username, me.role, me.wilayah, me.scopes],
         ["mitra", "mitra", "ID", expected.split(" ")],
@@ -299,7 +214,7 @@ describe("the embedded issuer", () => {
   test("a restart keeps the keys: tokens from before it are still good, and nothing is seeded twice", async () => {
     const { accessToken } = await mesh.auth.login({ username: "operator", password: "rahasia" });
     const before = await sql("select id, username, password_hash, updated_at from account order by username");
-    const second = await serving(await startAuth({ LAMPID_ISSUER_URL: mesh.issuerUrl }));
+    const second = await startServing({ LAMPID_ISSUER_URL: mesh.issuerUrl });
     try {
       const kid = decodeProtectedHeader(accessToken).kid;
       const answer = await second.auth.login({ username: "operator", password: "rahasia" });
@@ -313,72 +228,20 @@ describe("the embedded issuer", () => {
 });
 
 describe("signing in with a browser", () => {
-  let mesh: Mesh;
+  let mesh: AuthComponent;
   before(async () => {
-    mesh = await serving(await startAuth());
+    mesh = await startServing();
   });
   after(() => mesh?.stop());
 
-  const redirectUri = "http://127.0.0.1:51789/callback";
-
-  /** As little of a browser as it takes: cookies by path, redirects by hand. */
-  function browser() {
-    const jar = new Map<string, { value: string; path: string }>();
-    return async (target: string, form?: Record<string, string>) => {
-      const { pathname } = new URL(target, mesh.issuerUrl);
-      const cookie = [...jar]
-        .filter(([, { path }]) => pathname.startsWith(path))
-        .map(([name, { value }]) => `${name}=${value}`)
-        .join("; ");
-      const response = await fetch(new URL(target, mesh.issuerUrl), {
-        redirect: "manual",
-        headers: { cookie, accept: "text/html" },
-        ...(form ? { method: "POST", body: new URLSearchParams(form) } : {}),
-      });
-      for (const line of response.headers.getSetCookie()) {
-        const [, name, value] = /^([^=]+)=([^;]*)/.exec(line)!;
-        const path = /path=([^;]+)/i.exec(line)?.[1] ?? "/";
-        if (value) jar.set(name!, { value, path });
-        else jar.delete(name!);
-      }
-      return {
-        status: response.status,
-        location: response.headers.get("location") ?? "",
-        headers: response.headers,
-        html: await response.text(),
-      };
-    };
-  }
-
-  function authorization(verifier: string, more: Record<string, string> = {}): string {
-    const query = new URLSearchParams({
-      client_id: "lampid-web",
-      response_type: "code",
-      redirect_uri: redirectUri,
-      scope: "openid lampid",
-      state: "keadaan",
-      code_challenge: createHash("sha256").update(verifier).digest("base64url"),
-      code_challenge_method: "S256",
-      ...more,
-    });
-    return `/auth?${query}`;
-  }
-
-  const redeem = (code: string, verifier: string) =>
-    fetch(`${mesh.issuerUrl}/token`, {
-      method: "POST",
-      body: new URLSearchParams({
-        grant_type: "authorization_code",
-        client_id: "lampid-web",
-        redirect_uri: redirectUri,
-        code,
-        code_verifier: verifier,
-      }),
-    });
+  const browser = () => openBrowser(mesh.issuerUrl);
+  const authorization = (verifier: string, more: Record<string, string> = {}) =>
+    `/auth?${authorizationQuery(verifier, more)}`;
+  const redeem = (code: string, verifier: string) => redeemCode(`${mesh.issuerUrl}/token`, code, verifier);
 
   test("the login page leads to a code, and the code with its verifier to tokens, once", async () => {
     const visit = browser();
-    const verifier = randomBytes(32).toString("base64url");
+    const verifier = newVerifier();
     const start = await visit(authorization(verifier));
     assert.equal(start.status, 303);
     const page = await visit(start.location);
@@ -399,7 +262,7 @@ describe("signing in with a browser", () => {
     assert.equal(done.status, 303);
     const callback = await visit(done.location);
     assert.equal(callback.status, 303);
-    assert.ok(callback.location.startsWith(`${redirectUri}?`), callback.location);
+    assert.ok(callback.location.startsWith(`${REDIRECT_URI}?`), callback.location);
     const { code, state, iss } = Object.fromEntries(new URL(callback.location).searchParams);
     assert.deepEqual([state, iss], ["keadaan", mesh.issuerUrl]);
 
@@ -412,8 +275,8 @@ describe("signing in with a browser", () => {
     const [first, repeated] = await Promise.all([redeem(fresh, verifier), redeem(fresh, verifier)]);
     const statuses = [first.status, repeated.status].sort();
     assert.deepEqual(statuses, [200, 400]);
-    const tokens = (await (first.status === 200 ? first : repeated).json()) as Record<string, string>;
-    const me = await mesh.as(tokens.access_token!).getMe({});
+    const tokens = (first.status === 200 ? first : repeated).body;
+    const me = await mesh.auth.getMe({}, bearer(tokens.access_token!));
     assert.deepEqual([me.username, me.wilayah, me.scopes], ["operator", "32.01.01.1006", ["lampid"]]);
     assert.equal(decodeJwt(tokens.id_token!).preferred_username, "operator");
     assert.ok(tokens.refresh_token);
@@ -425,33 +288,27 @@ describe("signing in with a browser", () => {
 
   test("a refresh token gives new tokens, and is replaced", async () => {
     const visit = browser();
-    const verifier = randomBytes(32).toString("base64url");
+    const verifier = newVerifier();
     const start = await visit(authorization(verifier));
     const done = await visit(start.location, { username: "pusat", password: "rahasia" });
     const callback = await visit(done.location);
     const answer = await redeem(new URL(callback.location).searchParams.get("code")!, verifier);
-    const { refresh_token: refreshToken } = (await answer.json()) as Record<string, string>;
-    const refresh = async (token: string) => {
-      const response = await fetch(`${mesh.issuerUrl}/token`, {
-        method: "POST",
-        body: new URLSearchParams({
-          grant_type: "refresh_token",
-          client_id: "lampid-web",
-          refresh_token: token,
-        }),
+    const refresh = (token: string) =>
+      askToken(`${mesh.issuerUrl}/token`, {
+        grant_type: "refresh_token",
+        client_id: "lampid-web",
+        refresh_token: token,
       });
-      return { status: response.status, ...((await response.json()) as Record<string, string>) };
-    };
-    const renewed = (await refresh(refreshToken!)) as Record<string, string | number>;
+    const renewed = await refresh(answer.body.refresh_token!);
     assert.equal(renewed.status, 200);
-    assert.equal((await mesh.as(String(renewed.access_token)).getMe({})).role, "admin_pusat");
-    assert.notEqual(renewed.refresh_token, refreshToken);
-    assert.equal((await refresh(refreshToken!)).status, 400);
+    assert.equal((await mesh.auth.getMe({}, bearer(renewed.body.access_token!))).role, "admin_pusat");
+    assert.notEqual(renewed.body.refresh_token, answer.body.refresh_token);
+    assert.equal((await refresh(answer.body.refresh_token!)).status, 400);
   });
 
   test("cancelling goes back to the client with access_denied", async () => {
     const visit = browser();
-    const start = await visit(authorization(randomBytes(32).toString("base64url")));
+    const start = await visit(authorization(newVerifier()));
     const cancelled = await visit(start.location, { action: "batal" });
     const callback = await visit(cancelled.location);
     assert.equal(new URL(callback.location).searchParams.get("error"), "access_denied");
@@ -479,7 +336,7 @@ describe("signing in with a browser", () => {
 
   test("the page's tries are counted with those of Login", async () => {
     const visit = browser();
-    const start = await visit(authorization(randomBytes(32).toString("base64url")));
+    const start = await visit(authorization(newVerifier()));
     for (let tries = 0; tries < 5; tries++) {
       const { status } = await visit(start.location, { username: "auditor", password: "salah" });
       assert.equal(status, 401);
@@ -487,7 +344,7 @@ describe("signing in with a browser", () => {
     const late = await visit(start.location, { username: "auditor", password: "rahasia" });
     assert.equal(late.status, 429);
     assert.match(late.html, /Terlalu banyak percobaan/);
-    const { code } = await refusal(mesh.auth.login({ username: "auditor", password: "rahasia" }));
+    const { code } = await refused(mesh.auth.login({ username: "auditor", password: "rahasia" }));
     assert.equal(code, Code.ResourceExhausted);
   });
 });
@@ -495,13 +352,13 @@ describe("signing in with a browser", () => {
 describe("when things are not there", () => {
   test("without PostgreSQL it starts, is not serving, and answers UNAVAILABLE", async () => {
     const nowhere = `postgres://auth:x@127.0.0.1:${await freePort()}/auth`;
-    const mesh = await startAuth({}, nowhere);
+    const mesh = await start({}, nowhere);
     try {
       assert.equal(mesh.health.serving(), false);
       assert.equal((await fetch(`${mesh.issuerUrl}/jwks`)).status, 503);
-      const { code } = await refusal(mesh.auth.login({ username: "operator", password: "rahasia" }));
+      const { code } = await refused(mesh.auth.login({ username: "operator", password: "rahasia" }));
       assert.equal(code, Code.Unavailable);
-      const me = await refusal(mesh.as("a.b.c").getMe({}));
+      const me = await refused(mesh.auth.getMe({}, bearer("a.b.c")));
       assert.ok([Code.Unauthenticated, Code.Unavailable].includes(me.code));
     } finally {
       await mesh.stop();
@@ -509,14 +366,13 @@ describe("when things are not there", () => {
   });
 
   test("an issuer elsewhere is used by configuration, its 401 for a wrong password included", async () => {
-    const issuer = await serving(await startAuth());
-    const { createServer: createHttpServer } = await import("node:http");
+    const issuer = await startServing();
     const seen: string[] = [];
     const keycloak = createHttpServer(async (request, response) => {
       let body = "";
       for await (const chunk of request) body += chunk;
       const form = new URLSearchParams(body);
-      seen.push(`${request.headers.authorization} ${form.get("username")}`);
+      if (form.has("username")) seen.push(`${request.headers.authorization} ${form.get("username")}`);
       const right = form.get("password") === "benar";
       response.writeHead(right ? 200 : 401, { "content-type": "application/json" });
       response.end(
@@ -529,21 +385,22 @@ describe("when things are not there", () => {
     });
     await new Promise<void>((resolve) => keycloak.listen(0, "127.0.0.1", resolve));
     const { port } = keycloak.address() as { port: number };
-    const mesh = await startAuth({
+    const mesh = await start({
       LAMPID_PROFILE: "cluster",
       LAMPID_ISSUER_TOKEN_URL: `http://127.0.0.1:${port}/realms/lampid/protocol/openid-connect/token`,
       LAMPID_ISSUER_CLIENT_ID: "lampid login",
       LAMPID_ISSUER_CLIENT_SECRET: "s:e&c",
+      LAMPID_ISSUER_ADMIN_CLIENT_SECRET: "x",
     });
     try {
       const answer = await mesh.auth.login({ username: "Budi", password: "benar" });
       assert.deepEqual([answer.accessToken, answer.expiresIn], ["t.o.k", 300]);
       assert.equal(seen[0], `Basic ${btoa("lampid+login:s%3Ae%26c")} Budi`);
-      const wrong = await refusal(mesh.auth.login({ username: "Budi", password: "salah" }));
+      const wrong = await refused(mesh.auth.login({ username: "Budi", password: "salah" }));
       assert.equal(wrong.code, Code.Unauthenticated);
       keycloak.closeAllConnections();
       await new Promise((resolve) => keycloak.close(resolve));
-      const gone = await refusal(mesh.auth.login({ username: "Budi", password: "benar" }));
+      const gone = await refused(mesh.auth.login({ username: "Budi", password: "benar" }));
       assert.equal(gone.code, Code.Unavailable);
     } finally {
       await mesh.stop();
@@ -552,9 +409,9 @@ describe("when things are not there", () => {
   });
 
   test("switched off, the demo accounts of an earlier start no longer log in, nor does the machine client", async () => {
-    const mesh = await serving(await startAuth({ LAMPID_DEMO_ACCOUNTS: "false" }));
+    const mesh = await startServing({ LAMPID_DEMO_ACCOUNTS: "false" });
     try {
-      const { code } = await refusal(mesh.auth.login({ username: "operator", password: "rahasia" }));
+      const { code } = await refused(mesh.auth.login({ username: "operator", password: "rahasia" }));
       assert.equal(code, Code.Unauthenticated);
       const answer = await fetch(`${mesh.issuerUrl}/token`, {
         method: "POST",
@@ -565,10 +422,10 @@ describe("when things are not there", () => {
     } finally {
       await mesh.stop();
     }
-    const changed = await serving(await startAuth({ LAMPID_DEMO_PASSWORD: "kata-sandi-lain" }));
+    const changed = await startServing({ LAMPID_DEMO_PASSWORD: "kata-sandi-lain" });
     try {
       await changed.auth.login({ username: "operator", password: "kata-sandi-lain" });
-      const { code } = await refusal(changed.auth.login({ username: "operator", password: "rahasia" }));
+      const { code } = await refused(changed.auth.login({ username: "operator", password: "rahasia" }));
       assert.equal(code, Code.Unauthenticated);
     } finally {
       await changed.stop();
@@ -576,7 +433,7 @@ describe("when things are not there", () => {
   });
 
   test("the default password is refused beyond loopback, by the variable's name", async () => {
-    await assert.rejects(startAuth({ LAMPID_HOST: "0.0.0.0" }), (cause) => {
+    await assert.rejects(start({ LAMPID_HOST: "0.0.0.0" }), (cause) => {
       assert.ok(cause instanceof ConfigError);
       assert.match(cause.message, /LAMPID_DEMO_PASSWORD/);
       return true;

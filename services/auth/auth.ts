@@ -2,32 +2,57 @@
 import { backoffMs, pause } from "#chassis/backoff.ts";
 import { ConfigError, type ConfigReader } from "#chassis/config.ts";
 import type { ProcessContext } from "#chassis/process.ts";
+import { loadWilayah } from "#chassis/wilayah.ts";
+import { AccountService } from "#gen/lampid/auth/v1/account_service_pb.ts";
 import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
+import { accountService } from "./account-service.ts";
+import type { AccountStore } from "./account-store.ts";
 import { postgresAccounts } from "./accounts.ts";
 import { DEFAULT_DEMO_PASSWORD, disableDemoAccounts, seedDemoAccounts } from "./demo-accounts.ts";
+import { newInitialPassword } from "./initial-password.ts";
 import { createIssuer, LOGIN_CLIENT_ID } from "./issuer.ts";
-import { type IssuerClient, passwordGrant } from "./issuer-client.ts";
+import { type IssuerClient, passwordGrant, type TokenEndpoint, whyClientIsRefused } from "./issuer-client.ts";
+import { probeIssuer, reachTokenEndpoint } from "./issuer-probe.ts";
 import { loadIssuerSecrets } from "./issuer-secrets.ts";
 import { listenIssuer } from "./issuer-server.ts";
+import { keycloakAccountStore } from "./keycloak-account-store.ts";
+import { adminUrlOf, keycloakAdmin } from "./keycloak-admin.ts";
 import { type LoginThrottle, loginThrottle } from "./login-throttle.ts";
 import { sweepOidcState } from "./oidc-state.ts";
 import { passwordHasher } from "./password-hash.ts";
+import { postgresAccountStore } from "./postgres-account-store.ts";
 import { authService } from "./service.ts";
 
 /** What of the process context this service uses; a test gives no more. */
 export type AuthContext = Pick<
   ProcessContext,
-  "config" | "log" | "health" | "signal" | "serve" | "database" | "background" | "onClose"
+  "config" | "log" | "health" | "signal" | "serve" | "database" | "background" | "onClose" | "discovery"
 >;
 
 export async function composeAuth(ctx: AuthContext): Promise<void> {
   const settings = readSettings(ctx.config);
-  const throttle = loginThrottle({ triesPerMinute: settings.triesPerMinute });
-  const tokenEndpoint = settings.embedded
+  const throttle = loginThrottle({
+    triesPerMinute: settings.triesPerMinute,
+    // Keycloak's protection from guessing refuses a username's second try while the first is under way, right or wrong.
+    ...(settings.external ? { atOnce: 1 } : {}),
+  });
+  const { endpoint, store } = settings.embedded
     ? await startEmbeddedIssuer(ctx, settings.embedded, throttle)
-    : settings.external!;
-  ctx.serve(AuthService, authService({ grant: passwordGrant(tokenEndpoint), throttle }));
+    : watchExternalIssuer(ctx, settings.external!);
+  ctx.serve(AuthService, authService({ grant: passwordGrant(endpoint), throttle }));
+  ctx.serve(
+    AccountService,
+    accountService({
+      store,
+      wilayah: loadWilayah(),
+      clock: () => new Date(),
+      newPassword: newInitialPassword,
+    }),
+  );
 }
+
+/** What the issuer of a profile is to us: where it gives tokens, and where it keeps accounts. */
+type Issuer = { endpoint: TokenEndpoint; store: AccountStore };
 
 type EmbeddedSettings = {
   host: string;
@@ -39,10 +64,19 @@ type EmbeddedSettings = {
   demoPassword: string | undefined;
 };
 
+type ExternalSettings = {
+  /** Where it is not what the discovery says. */
+  tokenUrl: string | undefined;
+  login: IssuerClient;
+  admin: IssuerClient;
+  /** Of Keycloak's Admin API. */
+  adminUrl: string;
+};
+
 type Settings = {
   triesPerMinute: number;
   embedded?: EmbeddedSettings;
-  external?: { tokenUrl: string; client: () => IssuerClient };
+  external?: ExternalSettings;
 };
 
 function readSettings(config: ConfigReader): Settings {
@@ -52,10 +86,25 @@ function readSettings(config: ConfigReader): Settings {
     fallback: 5,
   });
   if (config.oneOf("LAMPID_PROFILE", ["embedded", "cluster"], "embedded") === "cluster") {
-    const tokenUrl = config.url("LAMPID_ISSUER_TOKEN_URL", ["http:", "https:"]);
-    const id = config.string("LAMPID_ISSUER_CLIENT_ID", LOGIN_CLIENT_ID);
-    const secret = config.optional("LAMPID_ISSUER_CLIENT_SECRET");
-    return { triesPerMinute, external: { tokenUrl, client: () => ({ id, secret }) } };
+    const tokenUrl =
+      config.optional("LAMPID_ISSUER_TOKEN_URL") &&
+      config.url("LAMPID_ISSUER_TOKEN_URL", ["http:", "https:"]);
+    const login = {
+      id: config.string("LAMPID_ISSUER_CLIENT_ID", LOGIN_CLIENT_ID),
+      secret: config.optional("LAMPID_ISSUER_CLIENT_SECRET"),
+    };
+    const issuerUrl = config.url("LAMPID_ISSUER_URL", ["http:", "https:"]);
+    // Where processes reach the issuer by another address than people do, the token endpoint has it.
+    const adminUrl = adminUrlOf(tokenUrl ?? issuerUrl);
+    if (!adminUrl) {
+      const setting = tokenUrl ? "LAMPID_ISSUER_TOKEN_URL" : "LAMPID_ISSUER_URL";
+      throw new ConfigError(setting, "a realm of Keycloak, https://.../realms/lampid", tokenUrl ?? issuerUrl);
+    }
+    const admin = {
+      id: config.string("LAMPID_ISSUER_ADMIN_CLIENT_ID", "lampid-admin"),
+      secret: config.string("LAMPID_ISSUER_ADMIN_CLIENT_SECRET"),
+    };
+    return { triesPerMinute, external: { tokenUrl, login, admin, adminUrl } };
   }
   const host = config.string("LAMPID_HOST", "127.0.0.1");
   const password = config.string("LAMPID_DEMO_PASSWORD", DEFAULT_DEMO_PASSWORD);
@@ -85,13 +134,17 @@ function readSettings(config: ConfigReader): Settings {
 }
 
 /** Listens at once and serves when PostgreSQL has given it its keys, so that a start needs no order. */
-async function startEmbeddedIssuer(ctx: AuthContext, settings: EmbeddedSettings, throttle: LoginThrottle) {
+async function startEmbeddedIssuer(
+  ctx: AuthContext,
+  settings: EmbeddedSettings,
+  throttle: LoginThrottle,
+): Promise<Issuer> {
   const { host, port, demoPassword } = settings;
   const { log, signal } = ctx;
   const database = ctx.database();
   const health = ctx.health.part("issuer");
   const hasher = passwordHasher();
-  const accounts = postgresAccounts({ sql: database, hasher, clock: () => new Date() });
+  const accounts = postgresAccounts({ database, hasher, clock: () => new Date() });
   const server = await listenIssuer({ host, port, issuerUrl: settings.issuerUrl, accounts, throttle, log });
   ctx.onClose(server.close);
   let loginSecret: string | undefined;
@@ -123,12 +176,45 @@ async function startEmbeddedIssuer(ctx: AuthContext, settings: EmbeddedSettings,
   }
   ctx.background(run());
 
-  return {
-    tokenUrl: `http://${reachable(host)}:${port}/token`,
+  const endpoint: TokenEndpoint = {
+    tokenUrl: async () => `http://${reachable(host)}:${port}/token`,
     client: () => (loginSecret === undefined ? undefined : { id: LOGIN_CLIENT_ID, secret: loginSecret }),
     // It is here, and its queue of passwords is short: on a machine at its limit a login is slow rather than refused.
     timeoutMs: 10_000,
   };
+  return { endpoint, store: postgresAccountStore({ database, hasher }) };
+}
+
+/** Starts without it and serves when it is there, so that a start needs no order here either. */
+function watchExternalIssuer(ctx: AuthContext, settings: ExternalSettings): Issuer {
+  const { discovery, health, log, signal } = ctx;
+  const { tokenUrl: given, login, adminUrl } = settings;
+  const tokenUrl = async () => given ?? (await discovery.metadata()).tokenEndpoint;
+  const endpoint: TokenEndpoint = { tokenUrl, client: () => login };
+  const admin = keycloakAdmin({ baseUrl: adminUrl, tokenUrl, client: settings.admin });
+  ctx.background(
+    probeIssuer({
+      reach: given === undefined ? discovery.probe : reachTokenEndpoint(given, log),
+      clients: [
+        {
+          settings: "LAMPID_ISSUER_CLIENT_ID and LAMPID_ISSUER_CLIENT_SECRET",
+          whyRefused: (until) => whyClientIsRefused(endpoint, until),
+          health: health.part("issuer client"),
+        },
+        {
+          settings: "LAMPID_ISSUER_ADMIN_CLIENT_ID and LAMPID_ISSUER_ADMIN_CLIENT_SECRET",
+          whyRefused: admin.whyRefused,
+          // People sign in without it.
+          health: health.part("issuer admin client", { isCritical: false }),
+        },
+      ],
+      health: health.part("issuer"),
+      log,
+      signal,
+    }),
+  );
+  // The accounts are Keycloak's; who changed them is for our own audit.
+  return { endpoint, store: keycloakAccountStore({ admin, database: ctx.database() }) };
 }
 
 function isLoopback(host: string): boolean {

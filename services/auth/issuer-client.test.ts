@@ -2,13 +2,12 @@ import assert from "node:assert/strict";
 import { createServer, type RequestListener } from "node:http";
 import { type TestContext, test } from "node:test";
 import { Refused } from "#chassis/refusal.ts";
-import { passwordGrant } from "./issuer-client.ts";
+import { passwordGrant, type TokenEndpoint } from "./issuer-client.ts";
 
 const request = {
   username: "siti",
   password: "r&h=sia",
   traceparent: "00-a-b-00",
-  signal: AbortSignal.any([]),
 };
 
 async function issuer(context: TestContext, answer: RequestListener) {
@@ -19,7 +18,11 @@ async function issuer(context: TestContext, answer: RequestListener) {
     server.close();
   });
   const tokenUrl = `http://127.0.0.1:${(server.address() as { port: number }).port}/token`;
-  return passwordGrant({ tokenUrl, client: () => ({ id: "login" }), timeoutMs: 200 });
+  return passwordGrant(endpointAt(tokenUrl));
+}
+
+function endpointAt(tokenUrl: string): TokenEndpoint {
+  return { tokenUrl: async () => tokenUrl, client: () => ({ id: "login" }), timeoutMs: 200 };
 }
 
 const json = (status: number, body: unknown): RequestListener => {
@@ -51,6 +54,12 @@ test("a public client names itself in the form, and the trace goes along", async
   );
 });
 
+test("a password that must be replaced is told from a wrong one", async (context) => {
+  const error = { error: "invalid_grant", error_description: "Account is not fully set up" };
+  const grant = await issuer(context, json(400, error));
+  assert.deepEqual(await grant(request), { kind: "password_expired" });
+});
+
 test("a wrong password is denied, with RFC 6749's 400 and with Keycloak's 401", async (context) => {
   for (const status of [400, 401]) {
     const grant = await issuer(context, json(status, { error: "invalid_grant" }));
@@ -59,10 +68,15 @@ test("a wrong password is denied, with RFC 6749's 400 and with Keycloak's 401", 
 });
 
 test("an issuer that is down, slow, ill, overloaded or talking nonsense is UNAVAILABLE", async (context) => {
-  const down = passwordGrant({ tokenUrl: "http://127.0.0.1:1/token", client: () => ({ id: "login" }) });
+  const down = passwordGrant(endpointAt("http://127.0.0.1:1/token"));
   await assert.rejects(down(request), isUnavailable);
-  const starting = passwordGrant({ tokenUrl: "http://127.0.0.1:1/token", client: () => undefined });
+  const starting = passwordGrant({ ...endpointAt("http://127.0.0.1:1/token"), client: () => undefined });
   await assert.rejects(starting(request), isUnavailable);
+  const unknown = passwordGrant({
+    ...endpointAt(""),
+    tokenUrl: () => Promise.reject(new Error("the discovery is away")),
+  });
+  await assert.rejects(unknown(request), isUnavailable);
   const answers: RequestListener[] = [
     () => {},
     json(500, { error: "server_error" }),

@@ -6,63 +6,107 @@ export type IssuerClient = { id: string; secret?: string | undefined };
 
 export type TokenAnswer =
   | { kind: "granted"; accessToken: string; tokenType: string; expiresIn: number }
-  | { kind: "denied" };
+  | { kind: "denied" }
+  /** The password fits, and its owner has to choose one of their own first, at the issuer's login page. */
+  | { kind: "password_expired" };
 
 /** Throws UNAVAILABLE when the issuer cannot be reached, is not ready, or does not answer in time. */
 export type PasswordGrant = (request: {
   username: string;
   password: string;
   traceparent: string;
-  signal: AbortSignal;
 }) => Promise<TokenAnswer>;
 
-export type PasswordGrantDeps = {
-  tokenUrl: string;
+export type TokenEndpoint = {
+  /** Rejects while nobody knows it. */
+  tokenUrl: () => Promise<string>;
   /** Undefined while the embedded issuer is starting. */
   client: () => IssuerClient | undefined;
   /** Longest wait for an answer. Default 3,000. */
   timeoutMs?: number;
 };
 
+/** Both issuers' words for a password that must be replaced, in the error_description of invalid_grant. */
+export const PASSWORD_EXPIRED = "Account is not fully set up";
+
 /**
  * OAuth 2.0 resource owner password credentials (RFC 6749 4.3).
  *
  * @deprecated by RFC 9700 2.4: kept for first-party scripts. People sign in by authorization code and PKCE.
  */
-export function passwordGrant({ tokenUrl, client, timeoutMs = 3_000 }: PasswordGrantDeps): PasswordGrant {
-  return async ({ username, password, traceparent, signal }) => {
-    const us = client();
-    if (!us) throw unavailable();
-    const form = new URLSearchParams({ grant_type: "password", username, password });
-    const headers: Record<string, string> = { accept: "application/json", traceparent };
-    if (us.secret === undefined) form.set("client_id", us.id);
-    else headers.authorization = `Basic ${btoa(`${formEncoded(us.id)}:${formEncoded(us.secret)}`)}`;
-
-    let status: number;
-    let answer: Record<string, unknown>;
-    try {
-      const response = await fetch(tokenUrl, {
-        method: "POST",
-        body: form,
-        headers,
-        // A password must not follow a redirect to somewhere else.
-        redirect: "error",
-        signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
-      });
-      status = response.status;
-      answer = (await response.json()) as Record<string, unknown>;
-    } catch (cause) {
-      throw unavailable(cause);
-    }
+export function passwordGrant(endpoint: TokenEndpoint): PasswordGrant {
+  return async ({ username, password, traceparent }) => {
+    const us = endpoint.client();
+    if (!us) throw issuerUnavailable();
+    const form = { grant_type: "password", username, password };
+    // Not given up when the caller leaves: the issuer goes on with it, and Keycloak refuses another try meanwhile.
+    const { status, answer } = await postToken(endpoint, us, form, { headers: { traceparent } }).catch(
+      (cause) => {
+        throw issuerUnavailable(cause);
+      },
+    );
     return understood(status, answer);
   };
 }
 
+/**
+ * Whether the issuer knows our client and its secret: undefined, or its reason. It asks for nobody's token, so that no
+ * account's tries are used up. Rejects when the issuer does not answer.
+ */
+export async function whyClientIsRefused(
+  endpoint: TokenEndpoint,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const form = { grant_type: "password" };
+  const { status, answer } = await postToken(endpoint, endpoint.client()!, form, { signal });
+  if (status >= 500 || status === 429) throw new Error(`the issuer answered ${status}`);
+  return isClientRefused(answer) ? String(answer.error_description ?? answer.error) : undefined;
+}
+
+/** Keycloak says unauthorized_client to a wrong secret, too; RFC 6749 5.2 would have invalid_client. */
+export function isClientRefused(answer: Record<string, unknown>): boolean {
+  return answer.error === "invalid_client" || answer.error === "unauthorized_client";
+}
+
+export function issuerUnavailable(cause?: unknown) {
+  const refused = refuse("unavailable", "ISSUER_UNAVAILABLE", "the identity provider cannot be reached", {
+    retryAfterSeconds: 2,
+  });
+  refused.cause = cause;
+  return refused;
+}
+
+/** A request to a token endpoint; whatever the issuer answers in JSON is an answer. */
+export async function postToken(
+  { tokenUrl, timeoutMs = 3_000 }: Pick<TokenEndpoint, "tokenUrl" | "timeoutMs">,
+  client: IssuerClient,
+  fields: Record<string, string>,
+  more: { headers?: Record<string, string>; signal?: AbortSignal | undefined } = {},
+): Promise<{ status: number; answer: Record<string, unknown> }> {
+  const form = new URLSearchParams(fields);
+  const headers: Record<string, string> = { accept: "application/json", ...more.headers };
+  const timeout = AbortSignal.timeout(timeoutMs);
+  if (client.secret === undefined) form.set("client_id", client.id);
+  else headers.authorization = `Basic ${btoa(`${formEncoded(client.id)}:${formEncoded(client.secret)}`)}`;
+  const response = await fetch(await tokenUrl(), {
+    method: "POST",
+    body: form,
+    headers,
+    // A password must not follow a redirect to somewhere else.
+    redirect: "error",
+    signal: more.signal ? AbortSignal.any([more.signal, timeout]) : timeout,
+  });
+  const answer = (await response.json()) as Record<string, unknown> | null;
+  return { status: response.status, answer: answer ?? {} };
+}
+
 function understood(status: number, answer: Record<string, unknown>): TokenAnswer {
-  // RFC 6749 5.2 says 400; Keycloak answers 401 to a wrong password. Disabled accounts are an invalid_grant too.
-  if ((status === 400 || status === 401) && answer?.error === "invalid_grant") return { kind: "denied" };
-  if (status >= 500 || status === 429) throw unavailable(new Error(`the issuer answered ${status}`));
-  const { access_token: accessToken, token_type: tokenType, expires_in: expiresIn } = answer ?? {};
+  // RFC 6749 5.2 says 400; Keycloak answered 401 to a wrong password for years. Disabled accounts are an invalid_grant too.
+  if ((status === 400 || status === 401) && answer.error === "invalid_grant") {
+    return { kind: answer.error_description === PASSWORD_EXPIRED ? "password_expired" : "denied" };
+  }
+  if (status >= 500 || status === 429) throw issuerUnavailable(new Error(`the issuer answered ${status}`));
+  const { access_token: accessToken, token_type: tokenType, expires_in: expiresIn } = answer;
   if (status === 200 && typeof accessToken === "string" && typeof expiresIn === "number") {
     return {
       kind: "granted",
@@ -72,15 +116,7 @@ function understood(status: number, answer: Record<string, unknown>): TokenAnswe
     };
   }
   // Our client is not registered, or not for this grant: nothing that the caller could do about.
-  throw new Error(`the issuer refused this service: ${status} ${String(answer?.error)}`);
-}
-
-function unavailable(cause?: unknown) {
-  const refused = refuse("unavailable", "ISSUER_UNAVAILABLE", "the identity provider cannot be reached", {
-    retryAfterSeconds: 2,
-  });
-  refused.cause = cause;
-  return refused;
+  throw new Error(`the issuer refused this service: ${status} ${String(answer.error)}`);
 }
 
 /** RFC 6749 2.3.1: id and secret are form-encoded before they are joined. */

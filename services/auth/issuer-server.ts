@@ -4,8 +4,9 @@ import { errors, type Provider } from "oidc-provider";
 import type { Logger } from "#chassis/log.ts";
 import { Refused } from "#chassis/refusal.ts";
 import { traceparentFrom } from "#chassis/trace-context.ts";
-import type { Account, Accounts } from "./accounts.ts";
-import { confirmPage, errorPage, expiredPage, loginPage, STYLE_HASH } from "./login-page.ts";
+import type { Accounts } from "./accounts.ts";
+import { checkNewPassword, MIN_PASSWORD_LENGTH, type PasswordProblem } from "./domain/password.ts";
+import { confirmPage, errorPage, expiredPage, loginPage, newPasswordPage, STYLE_HASH } from "./login-page.ts";
 import type { LoginThrottle } from "./login-throttle.ts";
 import { HasherBusy } from "./password-hash.ts";
 
@@ -119,18 +120,13 @@ async function interact(
   if (!username || !password || username.length > 64 || password.length > 256) {
     return send(response, 400, loginPage({ username, problem: "Isi nama pengguna dan kata sandi." }));
   }
-  let account: Account | undefined;
+  const attempt = { username, password, traceparent: traceparentFrom(header(request, "traceparent")) };
+  let outcome: Outcome;
   try {
-    account = await throttle.attempt(
+    outcome = await throttle.attempt(
       username,
-      () =>
-        accounts.signIn({
-          username,
-          password,
-          via: "issuer/interaction",
-          traceparent: traceparentFrom(header(request, "traceparent")),
-        }),
-      (found) => found === undefined,
+      () => signIn(accounts, attempt, form),
+      ({ kind }) => kind === "denied",
     );
   } catch (cause) {
     const seconds = cause instanceof Refused ? (cause.refusal.retryAfterSeconds ?? 1) : 2;
@@ -139,12 +135,56 @@ async function interact(
     const problem = `Terlalu banyak percobaan. Coba lagi dalam ${seconds} detik.`;
     return send(response, cause instanceof Refused ? 429 : 503, loginPage({ username, problem }));
   }
-  if (!account) {
-    return send(response, 401, loginPage({ username, problem: "Nama pengguna atau kata sandi salah." }));
+  switch (outcome.kind) {
+    case "denied":
+      return send(response, 401, loginPage({ username, problem: "Nama pengguna atau kata sandi salah." }));
+    case "must_choose":
+      return send(response, 200, newPasswordPage({ username }));
+    case "chosen_badly":
+      return send(response, 400, newPasswordPage({ username, problem: outcome.problem }));
+    case "signed_in":
+      // Offices share computers: the session ends with the browser.
+      return finish({ login: { accountId: outcome.accountId, remember: false } }, false);
+    default:
+      return outcome satisfies never;
   }
-  // Offices share computers: the session ends with the browser.
-  return finish({ login: { accountId: account.id, remember: false } }, false);
 }
+
+type Outcome =
+  | { kind: "denied" }
+  | { kind: "signed_in"; accountId: string }
+  /** With a password that an administrator set. */
+  | { kind: "must_choose" }
+  | { kind: "chosen_badly"; problem: string };
+
+/** Checks what was typed; with the page for an expired password it also replaces it. */
+async function signIn(
+  accounts: Accounts,
+  attempt: { username: string; password: string; traceparent: string },
+  form: URLSearchParams,
+): Promise<Outcome> {
+  const account = await accounts.signIn({ ...attempt, via: "issuer/interaction" });
+  if (!account) return { kind: "denied" };
+  if (!account.isPasswordExpired) return { kind: "signed_in", accountId: account.id };
+  const chosen = form.get("new_password");
+  if (chosen === null) return { kind: "must_choose" };
+  if (chosen !== form.get("new_password_again")) {
+    return { kind: "chosen_badly", problem: "Kedua kata sandi baru tidak sama." };
+  }
+  const { username } = account;
+  const problem = checkNewPassword({ password: chosen, username, before: attempt.password });
+  if (problem) return { kind: "chosen_badly", problem: PASSWORD_PROBLEMS[problem] };
+  const replaced = await accounts.replacePassword(account, chosen, attempt.traceparent);
+  return replaced ? { kind: "signed_in", accountId: account.id } : { kind: "denied" };
+}
+
+const PASSWORD_PROBLEMS: Record<PasswordProblem, string> = {
+  short: `Kata sandi baru terlalu pendek: paling sedikit ${MIN_PASSWORD_LENGTH} karakter.`,
+  long: "Kata sandi baru terlalu panjang.",
+  username: "Kata sandi baru tidak boleh sama dengan nama pengguna.",
+  unchanged: "Kata sandi baru harus lain dari kata sandi dari administrator.",
+  control_character: "Kata sandi baru berisi karakter yang tidak dapat dipakai.",
+};
 
 /** Undefined when it is larger than a login form can be. */
 async function readForm(request: IncomingMessage): Promise<URLSearchParams | undefined> {

@@ -4,6 +4,7 @@ import type { Sql } from "#chassis/database.ts";
 import type { Logger } from "#chassis/log.ts";
 import { traceparentFrom } from "#chassis/trace-context.ts";
 import type { Account, Accounts } from "./accounts.ts";
+import { PASSWORD_EXPIRED } from "./issuer-client.ts";
 import type { IssuerSecrets } from "./issuer-secrets.ts";
 import { errorPage } from "./login-page.ts";
 import { oidcState } from "./oidc-state.ts";
@@ -172,6 +173,9 @@ async function grantByPassword(deps: IssuerDeps, ctx: Context): Promise<void> {
       });
     });
   if (!account) throw new errors.InvalidGrant("username and password do not match");
+  if (account.isPasswordExpired) {
+    throw new errors.CustomOIDCProviderError("invalid_grant", PASSWORD_EXPIRED);
+  }
   ctx.oidc.entity("Account", entityOf(account));
   const scope = PEOPLE_SCOPE;
   const token = new provider.AccessToken({ accountId: account.id, client, scope, gty: "password" });

@@ -1,5 +1,6 @@
 // The issuer's pages, in Indonesian: no script, labelled fields, errors announced to screen readers.
 import { createHash } from "node:crypto";
+import { MIN_PASSWORD_LENGTH } from "./domain/password.ts";
 
 const STYLE = `
   :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
@@ -28,6 +29,29 @@ export function loginPage({ username = "", problem }: { username?: string; probl
       <label for="password">Kata sandi</label>
       <input id="password" name="password" type="password" autocomplete="current-password" maxlength="256" required${username ? " autofocus" : ""}${described}>
       <button class="utama">Masuk</button>
+      <button name="action" value="batal" formnovalidate>Batal</button>
+    </form>`,
+  );
+}
+
+/** Shown to who has signed in with a password that an administrator set. */
+export function newPasswordPage({ username, problem }: { username: string; problem?: string }): string {
+  const alert = problem === undefined ? "" : `<p role="alert" id="masalah">${escaped(problem)}</p>`;
+  const described = problem === undefined ? "" : ' aria-describedby="masalah"';
+  return page(
+    "Pilih kata sandi",
+    `${alert}
+    <p>Kata sandi Anda ditetapkan oleh administrator. Pilih kata sandi sendiri, paling sedikit ${MIN_PASSWORD_LENGTH} karakter.</p>
+    <form method="post">
+      <label for="username">Nama pengguna</label>
+      <input id="username" name="username" value="${escaped(username)}" autocomplete="username" readonly>
+      <label for="password">Kata sandi dari administrator</label>
+      <input id="password" name="password" type="password" autocomplete="current-password" maxlength="256" required autofocus${described}>
+      <label for="new_password">Kata sandi baru</label>
+      <input id="new_password" name="new_password" type="password" autocomplete="new-password" maxlength="256" required${described}>
+      <label for="new_password_again">Kata sandi baru, sekali lagi</label>
+      <input id="new_password_again" name="new_password_again" type="password" autocomplete="new-password" maxlength="256" required${described}>
+      <button class="utama">Simpan dan masuk</button>
       <button name="action" value="batal" formnovalidate>Batal</button>
     </form>`,
   );

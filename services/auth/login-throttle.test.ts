@@ -80,6 +80,26 @@ test("of a hundred right passwords at the same moment at most five are under way
   assert.equal(most, 5);
 });
 
+test("where one try a username is all that may be under way, the others wait for it", async () => {
+  const one = loginThrottle({ triesPerMinute: 5, atOnce: 1 });
+  let running = 0;
+  let most = 0;
+  const tries = Array.from({ length: 20 }, () =>
+    one.attempt(
+      "siti",
+      async () => {
+        most = Math.max(most, ++running);
+        await Promise.resolve();
+        running--;
+        return "right";
+      },
+      isWrong,
+    ),
+  );
+  assert.equal((await Promise.all(tries)).length, 20);
+  assert.equal(most, 1);
+});
+
 test("a try that could not be made is no failed one", async () => {
   for (let tries = 0; tries < 20; tries++) {
     const broken = throttle.attempt("siti", () => Promise.reject(new Error("issuer gone")), isWrong);

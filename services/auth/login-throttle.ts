@@ -18,7 +18,12 @@ export type LoginThrottle = {
   attempt: <T>(username: string, tryOnce: () => Promise<T>, hasFailed: (result: T) => boolean) => Promise<T>;
 };
 
-export type LoginThrottleOptions = { triesPerMinute: number; failedTries?: FailedTries };
+export type LoginThrottleOptions = {
+  triesPerMinute: number;
+  /** Tries of one username at the same moment; the others wait. Default: as many as could still fail. */
+  atOnce?: number;
+  failedTries?: FailedTries;
+};
 
 const WINDOW_SECONDS = 60;
 const MAX_WAITING = 256;
@@ -30,6 +35,7 @@ export function foldUsername(username: string): string {
 
 export function loginThrottle({
   triesPerMinute,
+  atOnce = triesPerMinute,
   failedTries = memoryFailedTries(),
 }: LoginThrottleOptions): LoginThrottle {
   const gates = new Map<string, Gate>();
@@ -45,7 +51,7 @@ export function loginThrottle({
       if (count >= triesPerMinute) throw exhausted(resetMs);
       // A try that ended while the store was asked may have been counted since.
       if (gate.ended !== before) continue;
-      if (count + gate.running < triesPerMinute) break;
+      if (count + gate.running < triesPerMinute && gate.running < atOnce) break;
       if (gate.waiting.length >= MAX_WAITING) throw exhausted(1_000);
       await new Promise<void>((resolve) => gate.waiting.push(resolve));
     }

@@ -11,11 +11,17 @@ export type AuthServiceDeps = { grant: PasswordGrant; throttle: LoginThrottle };
 export function authService({ grant, throttle }: AuthServiceDeps): ServiceImpl<typeof AuthService> {
   return {
     async login({ username, password }, ctx) {
-      const ask = () =>
-        grant({ username, password, traceparent: ctx.values.get(traceparentKey), signal: ctx.signal });
+      const ask = () => grant({ username, password, traceparent: ctx.values.get(traceparentKey) });
       const answer = await throttle.attempt(username, ask, ({ kind }) => kind === "denied");
       if (answer.kind === "denied") {
         throw refuse("unauthenticated", "CREDENTIALS_INVALID", "username and password do not match");
+      }
+      if (answer.kind === "password_expired") {
+        throw refuse(
+          "precondition",
+          "PASSWORD_EXPIRED",
+          "this password was set by an administrator; sign in with a browser and choose one of your own",
+        );
       }
       const { accessToken, tokenType, expiresIn } = answer;
       return { accessToken, tokenType, expiresIn };

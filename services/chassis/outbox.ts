@@ -63,7 +63,10 @@ export async function runRelay(deps: RelayDeps): Promise<void> {
       () => relay(deps),
       // Said once: the bus and the database tell of their own outages.
       (cause, delayMs, attempt) =>
-        log[attempt === 0 ? "warn" : "debug"]({ err: cause, delayMs }, "outbox relay stopped, trying again: events wait"),
+        log[attempt === 0 ? "warn" : "debug"](
+          { err: cause, delayMs },
+          "outbox relay stopped, trying again: events wait",
+        ),
     ),
     meter && measurePending({ url, service, log, meter, signal }),
   ]);

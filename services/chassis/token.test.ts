@@ -276,6 +276,31 @@ describe("the issuer's keys", () => {
     assert.deepEqual(paths, ["/jwks"]);
   });
 
+  test("in the cluster are those that the issuer's discovery names, once it can be had", async (context) => {
+    const { url } = await serveKeys(context, (_request, response) =>
+      response.end(JSON.stringify({ keys: [publicJwk] })),
+    );
+    let isAway = true;
+    let asked = 0;
+    const metadata = async () => {
+      asked++;
+      if (isAway) throw new Error("the issuer cannot be reached");
+      return { jwksUri: url, tokenEndpoint: `${url}/token` };
+    };
+    const discovery = { metadata, probe: metadata };
+    const verify = tokenVerifier({ issuer, audience, discovery, now: () => now });
+    const header = `Bearer ${await sign()}`;
+    assert.equal(asked, 0);
+    assert.equal(await refusalOf(verify, header), "unavailable ISSUER_UNAVAILABLE");
+    isAway = false;
+    assert.equal((await verify(header)).username, "operator");
+    await verify(`Bearer ${await sign({ ...claims, jti: "lain" })}`);
+    assert.equal(asked, 2);
+    const explicit = tokenVerifier({ issuer, audience, discovery, jwksUrl: url, now: () => now });
+    await explicit(header);
+    assert.equal(asked, 2, "an address that was given wins");
+  });
+
   test("not to be had make a call UNAVAILABLE, never UNAUTHENTICATED, and it works when they are back", async (context) => {
     const header = `Bearer ${await sign()}`;
     const unavailable = "unavailable ISSUER_UNAVAILABLE";

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
 import type { Caller } from "./caller.ts";
+import type { IssuerDiscovery } from "./issuer-discovery.ts";
 import { refuse } from "./refusal.ts";
 
 /** Turns an Authorization header into a caller; throws UNAUTHENTICATED, or UNAVAILABLE when the keys cannot be had. */
@@ -12,8 +13,9 @@ export type TokenVerifierOptions = {
   issuer: string;
   /** Expected "aud". */
   audience: string;
-  /** Where the issuer publishes its keys. Default: `<issuer>/jwks`. */
+  /** Where the issuer publishes its keys. Default: what the discovery says, without one `<issuer>/jwks`. */
   jwksUrl?: string;
+  discovery?: IssuerDiscovery;
   /** Instead of {@link jwksUrl}, for tests. */
   keys?: JWTVerifyGetKey;
   /** Tokens remembered. Default 10,000. */
@@ -29,8 +31,7 @@ const JWKS_OPTIONS = { timeoutDuration: 3_000, cooldownDuration: 5_000, cacheMax
 
 export function tokenVerifier(options: TokenVerifierOptions): TokenVerifier {
   const { issuer, audience, cacheSize = 10_000, now = Date.now } = options;
-  const jwksUrl = new URL(options.jwksUrl ?? `${issuer.replace(/\/$/, "")}/jwks`);
-  const keys = options.keys ?? createRemoteJWKSet(jwksUrl, JWKS_OPTIONS);
+  const keys = options.keys ?? remoteKeys(options);
   const cache = new Map<string, { caller: Caller; expiresAtMs: number }>();
 
   async function verify(token: string, cacheKey: string): Promise<Caller> {
@@ -71,6 +72,17 @@ export function tokenVerifier(options: TokenVerifierOptions): TokenVerifier {
       cache.delete(cacheKey);
     }
     return verify(token, cacheKey);
+  };
+}
+
+function remoteKeys({ issuer, jwksUrl, discovery }: TokenVerifierOptions): JWTVerifyGetKey {
+  if (jwksUrl || !discovery) {
+    return createRemoteJWKSet(new URL(jwksUrl ?? `${issuer.replace(/\/$/, "")}/jwks`), JWKS_OPTIONS);
+  }
+  let keys: JWTVerifyGetKey | undefined;
+  return async (header, token) => {
+    keys ??= createRemoteJWKSet(new URL((await discovery.metadata()).jwksUri), JWKS_OPTIONS);
+    return await keys(header, token);
   };
 }
 

@@ -6,9 +6,7 @@ import { get } from "node:http";
 import { join, resolve } from "node:path";
 import { type Logger, pino } from "pino";
 import { forever, pause } from "#chassis/backoff.ts";
-import { explainKafka } from "#chassis/bus/kafka-client.ts";
 import { readKafkaSettings } from "#chassis/bus/kafka-settings.ts";
-import { declareTopics } from "#chassis/bus/kafka-topics.ts";
 import { configReader } from "#chassis/config.ts";
 import { chassisMigrations, migrate } from "#chassis/migrate.ts";
 import { readable, startChild } from "./child.ts";
@@ -412,6 +410,9 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
   /** Kafka may come later than we do: until it has its topics, events wait in the outbox. */
   async function declareTopicsSoon(): Promise<void> {
     const settings = readKafkaSettings(configReader(env));
+    // Loaded here: kafkajs takes 18 MiB, which the embedded profile need not spend.
+    const { declareTopics } = await import("#chassis/bus/kafka-topics.ts");
+    const { explainKafka } = await import("#chassis/bus/kafka-client.ts");
     const copies = env.LAMPID_KAFKA_REPLICATION_FACTOR;
     await forever(
       ending.signal,

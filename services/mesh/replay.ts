@@ -23,8 +23,8 @@ Variables: LAMPID_KAFKA_BROKERS and what goes with it (npm run topics -- --help)
 // A terminal needs the answer alone; what is wrong comes as the error below.
 const log = createLogger("replay", "error");
 const bus = process.env.LAMPID_KAFKA_BROKERS
-  ? openBus("cluster", { config: configReader(process.env), name: "replay", log })
-  : openBus("embedded", { config: configReader({ LAMPID_BUS_URL: busUrl() }), name: "replay", log });
+  ? await openBus("cluster", { config: configReader(process.env), name: "replay", log })
+  : await openBus("embedded", { config: configReader({ LAMPID_BUS_URL: busUrl() }), name: "replay", log });
 try {
   console.log(`${await bus.replay(known)} events are back on ${known}`);
 } catch (cause) {

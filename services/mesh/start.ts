@@ -5,7 +5,7 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { ConfigError, configReader } from "#chassis/config.ts";
 import { createLogger } from "#chassis/log.ts";
-import { CLUSTER_DEFAULTS, checkEngines, clusterEnvironment } from "./cluster-profile.ts";
+import { CLUSTER_DEFAULTS, clusterEnvironment } from "./cluster-profile.ts";
 import { type Mesh, type MeshOptions, startMesh } from "./mesh.ts";
 import { MeshError } from "./mesh-error.ts";
 import { PROCESSES } from "./processes.ts";
@@ -117,9 +117,12 @@ async function main(): Promise<number> {
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
   const env = config.profile === "cluster" ? clusterEnvironment(process.env) : undefined;
-  const problems = env ? await checkEngines(env, createLogger("start", "silent")) : [];
-  for (const problem of problems) console.error(problem);
-  if (problems.length > 0) return 1;
+  if (env) {
+    const { checkEngines } = await import("./check-engines.ts");
+    const problems = await checkEngines(env, createLogger("start", "silent"));
+    for (const problem of problems) console.error(problem);
+    if (problems.length > 0) return 1;
+  }
 
   let mesh: Mesh;
   try {

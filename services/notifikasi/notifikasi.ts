@@ -30,7 +30,7 @@ export async function composeNotifikasi(context: ProcessContext): Promise<void> 
   const onQueued = () => queue.emit("queued");
 
   context.serve(NotifikasiService, notifikasiService({ store, clock, onQueued }));
-  context.bus().subscribe({
+  (await context.bus()).subscribe({
     topic: "pendaftaran-events",
     group: "notifikasi",
     // Nobody needs a message sooner, and a row in a batch of 250 costs a third of one in a batch of 25.

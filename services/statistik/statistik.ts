@@ -19,7 +19,7 @@ export async function composeStatistik(context: ProcessContext): Promise<void> {
   );
   context.background(
     followLog({
-      bus: context.bus(),
+      bus: await context.bus(),
       subscription: {
         topic: "pendaftaran-events",
         lingerMs: 50,

@@ -47,8 +47,8 @@ export async function createTestDatabase(
   };
 }
 
-/** Starts a PostgreSQL in a temporary folder, for tests only. */
-export async function startTestPostgres(): Promise<Postgres> {
+/** Starts a PostgreSQL in a temporary folder, for tests only; with settings in place of the embedded profile's. */
+export async function startTestPostgres(settings: Record<string, string> = {}): Promise<Postgres> {
   const dataDir = mkdtempSync(join(tmpdir(), "lampid-test-"));
   const port = await freePort();
   const postgres = await startPostgres({
@@ -56,6 +56,7 @@ export async function startTestPostgres(): Promise<Postgres> {
     port,
     log: createLogger("test", "silent"),
     env: process.env,
+    settings,
   });
   const { stop } = postgres;
   return {

@@ -25,14 +25,14 @@ export function toRecord({ id, source, type, subject, key, time, traceparent, da
 }
 
 /**
- * Reads also what Debezium's outbox event router writes: its id is a header "id", its time the record's.
+ * Reads also what Debezium's outbox event router writes: its id is a header "id", and its time has microseconds.
  * Undefined for a record that is no event of ours: without an id it could not count once.
  */
 export function fromRecord({ key, value, headers = {}, timestamp }: KafkaMessage): BusEvent | undefined {
   const id = header(headers, "ce_id") || header(headers, "id");
   const type = header(headers, "ce_type");
-  if (!id || !type) return undefined;
-  const time = header(headers, "ce_time") || new Date(Number(timestamp)).toISOString();
+  const time = isoTime(header(headers, "ce_time")) ?? isoTime(Number(timestamp));
+  if (!id || !type || !time) return undefined;
   return {
     id,
     source: header(headers, "ce_source"),
@@ -43,6 +43,12 @@ export function fromRecord({ key, value, headers = {}, timestamp }: KafkaMessage
     traceparent: header(headers, "ce_traceparent") || header(headers, "traceparent"),
     data: new Uint8Array(value ?? []),
   };
+}
+
+/** One form whoever wrote it: consumers may compare times as texts. */
+function isoTime(time: string | number): string | undefined {
+  const date = new Date(time);
+  return Number.isNaN(date.getTime()) ? undefined : date.toISOString();
 }
 
 function header(headers: IHeaders, name: string): string {

@@ -1,12 +1,15 @@
 // The topics of the mesh as they are declared: made when missing, compared when there. Nothing else makes a topic.
 import type { Admin, ITopicConfig } from "kafkajs";
+import { pause } from "../backoff.ts";
 import type { Logger } from "../log.ts";
 import { topics } from "./event-bus.ts";
-import { kafkaClient } from "./kafka-client.ts";
+import { kafkaClient, TopicsMissing } from "./kafka-client.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
 
 /** Fixed once events exist: another number would put a key's next event on another partition, out of order. */
 export const PARTITIONS = 10;
+
+const CREATE_TIMEOUT_MS = 15_000;
 
 const SETTINGS = {
   "cleanup.policy": "delete",
@@ -72,7 +75,13 @@ export async function declareTopics(
     const there = new Set(await admin.listTopics());
     const missing = declared.filter(({ name }) => !there.has(name));
     if (!isCheck && missing.length > 0) {
-      await admin.createTopics({ topics: missing.map(toKafka), waitForLeaders: true, timeout: 15_000 });
+      // Not its waitForLeaders: a broker that does not know the new topic yet would be an error.
+      await admin.createTopics({
+        topics: missing.map(toKafka),
+        waitForLeaders: false,
+        timeout: CREATE_TIMEOUT_MS,
+      });
+      await haveLeaders(admin, missing);
     }
     const found = declared.filter(({ name }) => there.has(name));
     differences.push(...(await compare(admin, found)));
@@ -80,6 +89,20 @@ export async function declareTopics(
     return { made: isCheck ? [] : names, missing: isCheck ? names : [], differences };
   } finally {
     await admin.disconnect().catch(() => {});
+  }
+}
+
+/** Until then a publisher would be refused. */
+async function haveLeaders(admin: Admin, declared: readonly TopicDeclaration[]): Promise<void> {
+  const names = declared.map(({ name }) => name);
+  const deadline = performance.now() + CREATE_TIMEOUT_MS;
+  for (;;) {
+    const found = await admin.fetchTopicMetadata({ topics: names }).catch(() => ({ topics: [] }));
+    const partitions = found.topics.flatMap((topic) => topic.partitions);
+    const wanted = declared.reduce((sum, { partitions: count }) => sum + count, 0);
+    if (partitions.filter(({ leader }) => leader >= 0).length === wanted) return;
+    if (performance.now() > deadline) throw new TopicsMissing(names);
+    await pause(100);
   }
 }
 

@@ -5,18 +5,23 @@ import type { ConfigReader } from "../config.ts";
 import type { HealthSetter } from "../health.ts";
 import type { Logger } from "../log.ts";
 import type { EventBus, Topic } from "./event-bus.ts";
-import { createKafkaBus } from "./kafka-bus.ts";
-import { readKafkaSettings } from "./kafka-settings.ts";
-import { createPostgresBus } from "./postgres-bus.ts";
 
-/** embedded: LAMPID_BUS_URL; cluster: LAMPID_KAFKA_BROKERS and what goes with it. Throws ConfigError. */
-export function openBus(
+/**
+ * embedded: LAMPID_BUS_URL; cluster: LAMPID_KAFKA_BROKERS and what goes with it. Throws ConfigError. An adapter is loaded
+ * when it is wanted: kafkajs takes 18 MiB of every process that has it.
+ */
+export async function openBus(
   profile: "embedded" | "cluster",
   { config, name, log, health }: { config: ConfigReader; name: string; log: Logger; health?: HealthSetter },
-): EventBus {
-  if (profile === "cluster")
-    return createKafkaBus({ settings: readKafkaSettings(config), name, log, health });
+): Promise<EventBus> {
+  if (profile === "cluster") {
+    const { readKafkaSettings } = await import("./kafka-settings.ts");
+    const settings = readKafkaSettings(config);
+    const { createKafkaBus } = await import("./kafka-bus.ts");
+    return createKafkaBus({ settings, name, log, health });
+  }
   const url = config.url("LAMPID_BUS_URL", ["postgres:", "postgresql:"]);
+  const { createPostgresBus } = await import("./postgres-bus.ts");
   return createPostgresBus({ url, name, log, health });
 }
 

@@ -9,12 +9,21 @@ package lampid.authz
 
 officers := {"operator", "supervisor", "admin_kota", "admin_pusat"}
 
+admins := {"admin_kota", "admin_pusat"}
+
 # Every method of the mesh. A method that is not here is denied, and a test compares this table with the contracts.
 #   roles   roles that may call it ("*": any valid token)
 #   scoped  bound to the caller's wilayah
 #   scope   OAuth 2.0 scope that the role mitra needs besides
 methods := {
 	"lampid.auth.v1.AuthService/GetMe": {"roles": {"*"}, "scoped": false},
+	"lampid.auth.v1.AccountService/CreateAccount": {"roles": admins, "scoped": true},
+	"lampid.auth.v1.AccountService/GetAccount": {"roles": admins, "scoped": true},
+	"lampid.auth.v1.AccountService/ListAccounts": {"roles": admins, "scoped": true},
+	"lampid.auth.v1.AccountService/UpdateAccount": {"roles": admins, "scoped": true},
+	"lampid.auth.v1.AccountService/SuspendAccount": {"roles": admins, "scoped": true},
+	"lampid.auth.v1.AccountService/ReactivateAccount": {"roles": admins, "scoped": true},
+	"lampid.auth.v1.AccountService/ResetPassword": {"roles": admins, "scoped": true},
 	"lampid.penduduk.v1.PendudukService/RegisterPenduduk": {"roles": officers, "scoped": true},
 	"lampid.penduduk.v1.PendudukService/IssueNik": {"roles": officers, "scoped": true},
 	"lampid.penduduk.v1.PendudukService/GetPenduduk": {"roles": officers, "scoped": true},
@@ -28,17 +37,17 @@ methods := {
 		"scoped": false, "scope": "penduduk.verify",
 	},
 	"lampid.penduduk.v1.PendudukService/ExportPenduduk": {
-		"roles": {"admin_kota", "admin_pusat", "mitra"},
+		"roles": admins | {"mitra"},
 		"scoped": true, "scope": "penduduk.export",
 	},
 	"lampid.statistik.v1.StatistikService/GetStats": {"roles": {"admin_pusat"}, "scoped": false},
-	"lampid.statistik.v1.StatistikService/GetKecamatanStats": {"roles": {"admin_kota", "admin_pusat"}, "scoped": true},
+	"lampid.statistik.v1.StatistikService/GetKecamatanStats": {"roles": admins, "scoped": true},
 	"lampid.statistik.v1.StatistikService/WatchStats": {"roles": {"admin_pusat"}, "scoped": false},
 	"lampid.notifikasi.v1.NotifikasiService/ListPesan": {
 		"roles": {"supervisor", "admin_kota", "admin_pusat"},
 		"scoped": true,
 	},
-	"lampid.notifikasi.v1.NotifikasiService/ResendPesan": {"roles": {"admin_kota", "admin_pusat"}, "scoped": true},
+	"lampid.notifikasi.v1.NotifikasiService/ResendPesan": {"roles": admins, "scoped": true},
 }
 
 # Methods that need no token: how else would one get one, or know that a process lives.

@@ -12,6 +12,13 @@ const expected: Record<string, string> = {
   "lampid.auth.v1.AuthService/Login": "public",
   "lampid.auth.v1.AuthService/GetMe":
     "operator supervisor admin_kota admin_pusat auditor mitra service anywhere",
+  "lampid.auth.v1.AccountService/CreateAccount": "admin_kota admin_pusat scoped",
+  "lampid.auth.v1.AccountService/GetAccount": "admin_kota admin_pusat scoped",
+  "lampid.auth.v1.AccountService/ListAccounts": "admin_kota admin_pusat scoped",
+  "lampid.auth.v1.AccountService/UpdateAccount": "admin_kota admin_pusat scoped",
+  "lampid.auth.v1.AccountService/SuspendAccount": "admin_kota admin_pusat scoped",
+  "lampid.auth.v1.AccountService/ReactivateAccount": "admin_kota admin_pusat scoped",
+  "lampid.auth.v1.AccountService/ResetPassword": "admin_kota admin_pusat scoped",
   "lampid.penduduk.v1.PendudukService/RegisterPenduduk": "operator supervisor admin_kota admin_pusat scoped",
   "lampid.penduduk.v1.PendudukService/IssueNik": "operator supervisor admin_kota admin_pusat scoped",
   "lampid.penduduk.v1.PendudukService/GetPenduduk": "operator supervisor admin_kota admin_pusat scoped",

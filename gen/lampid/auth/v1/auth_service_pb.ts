@@ -159,7 +159,8 @@ export const AuthService: GenService<{
   /**
    * Login exchanges a username and a password for an access token.
    * Returns UNAUTHENTICATED if they do not match, RESOURCE_EXHAUSTED after 5 tries for one username within a minute,
-   * UNAVAILABLE if the identity provider cannot be reached.
+   * FAILED_PRECONDITION if an administrator has set the password and its owner has to choose another first (with a
+   * browser), UNAVAILABLE if the identity provider cannot be reached.
    *
    * Kept for first-party scripts; people should use the authorization code flow with PKCE at the issuer (RFC 9700).
    *
