@@ -214,7 +214,9 @@ function watchExternalIssuer(ctx: AuthContext, settings: ExternalSettings): Issu
     }),
   );
   // The accounts are Keycloak's; who changed them is for our own audit.
-  return { endpoint, store: keycloakAccountStore({ admin, database: ctx.database() }) };
+  // A login needs Keycloak alone; the administration of accounts, which is audited here, refuses without it.
+  const database = ctx.database({ isCritical: false });
+  return { endpoint, store: keycloakAccountStore({ admin, database }) };
 }
 
 function isLoopback(host: string): boolean {

@@ -36,8 +36,8 @@ export type ProcessContext = {
   signal: AbortSignal;
   /** Offers an RPC service on the gRPC port. */
   serve: <Desc extends DescService>(service: Desc, implementation: Partial<ServiceImpl<Desc>>) => void;
-  /** The service's own database (LAMPID_DATABASE_URL), watched by health. */
-  database: () => Database;
+  /** The service's own database (LAMPID_DATABASE_URL), watched by health; one that is not critical is only shown there. */
+  database: (options?: { isCritical?: boolean }) => Database;
   /** The event bus of the profile. */
   bus: () => Promise<EventBus>;
   /** Publishes this service's outbox on the bus, unless LAMPID_OUTBOX_RELAY=false leaves that to change data capture. */
@@ -140,7 +140,7 @@ async function start(
       services.push({ service, implementation: implementation as Partial<ServiceImpl<DescService>> });
       health.addService(service.typeName);
     },
-    database() {
+    database(options) {
       if (database) return database;
       const opened = openDatabase({
         url: config.url("LAMPID_DATABASE_URL", ["postgres:", "postgresql:"]),
@@ -149,7 +149,7 @@ async function start(
         poolSize: config.integer("LAMPID_DATABASE_POOL", { min: 1, max: 100, fallback: 8 }),
       });
       database = opened;
-      context.background(probeDatabase(opened, health.part("database"), log, stop.signal));
+      context.background(probeDatabase(opened, health.part("database", options), log, stop.signal));
       closers.push(opened.close);
       return opened;
     },

@@ -8,6 +8,8 @@ export const CLUSTER_DEFAULTS = {
   LAMPID_KAFKA_BROKERS: "127.0.0.1:9092",
   LAMPID_MONGO_URL: "mongodb://lampid:rahasia@127.0.0.1:27017/statistik?authSource=admin",
   LAMPID_ISSUER_URL: "http://127.0.0.1:8180/realms/lampid",
+  LAMPID_ISSUER_CLIENT_SECRET: "rahasia",
+  LAMPID_ISSUER_ADMIN_CLIENT_SECRET: "rahasia",
 } as const;
 
 /** What the user has set, and the defaults for the rest. */

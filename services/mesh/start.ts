@@ -30,7 +30,7 @@ Variables (LAMPID_* and OTEL_* are passed on to the processes):
 
 Variables of the cluster profile, with the defaults of compose.yaml:
 ${Object.entries(CLUSTER_DEFAULTS)
-  .map(([name, value]) => `  ${name.padEnd(22)} ${value.replace(/:[^:/@]+@/, ":...@")}`)
+  .map(([name, value]) => `  ${name.padEnd(34)} ${value.replace(/:[^:/@]+@/, ":...@")}`)
   .join("\n")}`;
 
 const DEFAULT_PASSWORD = "rahasia";

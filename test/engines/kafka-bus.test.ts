@@ -72,7 +72,9 @@ describe("Kafka", { skip, timeout: 240_000 }, () => {
       const settings = { ...direct, prefix: "differs." };
       const admin = kafkaClient(settings, "test", silent).admin();
       await admin.connect();
-      await admin.createTopics({ topics: [{ topic: "differs.laporan-events", numPartitions: 3 }] });
+      const different = { topic: "differs.laporan-events", numPartitions: 3 };
+      await admin.createTopics({ topics: [different], waitForLeaders: false });
+      await eventually(async () => (await admin.listTopics()).includes(different.topic));
       await admin.disconnect();
       const { made, missing, differences } = await declareTopics(settings, silent, { isCheck: true });
       assert.deepEqual(made, []);

@@ -6,10 +6,17 @@ import { RetryInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
 import { Account_Role as Role } from "#gen/lampid/auth/v1/account_pb.ts";
 import { newUsername } from "../auth/accounts.contract.ts";
 import { type AuthComponent, bearer, startAuth } from "../auth/auth-component.ts";
+import { askToken } from "../auth/browser.ts";
 import { assertRefused, refused } from "../harness/component.ts";
 import { createTestDatabase, freePort, type TestDatabase } from "../harness/database.ts";
 import { eventually } from "../harness/eventually.ts";
-import { clusterSettings, type KeycloakEngine, keycloakMissing, startKeycloak } from "./keycloak.ts";
+import {
+  clusterSettings,
+  type KeycloakEngine,
+  keycloakMissing,
+  keycloakSecrets,
+  startKeycloak,
+} from "./keycloak.ts";
 
 const skip = keycloakMissing();
 let keycloak: KeycloakEngine;
@@ -30,6 +37,11 @@ async function start(issuerUrl: string, env: Record<string, string> = {}): Promi
   started.push(mesh);
   return mesh;
 }
+
+/** Keycloak's default, which compose.yaml changes for tests with several auth processes. */
+const AS_IN_A_CLUSTER = {
+  KC_SPI_BRUTE_FORCE_PROTECTOR__DEFAULT_BRUTE_FORCE_DETECTOR__ALLOW_CONCURRENT_REQUESTS: "false",
+};
 
 const operator = { username: "operator", password: "rahasia" };
 
@@ -81,13 +93,33 @@ describe("an auth process", { skip, timeout: 240_000 }, () => {
     const mesh = await start(`http://127.0.0.1:${port}/realms/lampid`);
     await eventually(() => mesh.health.describe().issuer === "unreachable");
     await assertLoginUnavailable(mesh, 1_000);
-    keycloak = await startKeycloak({ port });
+    keycloak = await startKeycloak({ port, environment: AS_IN_A_CLUSTER });
     await mesh.serving();
     const { accessToken } = await mesh.auth.login(operator);
     assert.equal((await mesh.auth.getMe({}, bearer(accessToken))).username, "operator");
     const said = complaints(mesh);
     assert.equal(said.length, 1, said.join("\n"));
     assert.match(said[0]!, /cannot be reached.*LAMPID_ISSUER_URL/);
+  });
+
+  test("lets forty in at once with the right password, whoever else has hung up, though Keycloak refuses a second try", async () => {
+    const direct = await Promise.all(
+      Array.from({ length: 10 }, () =>
+        askToken(`${keycloak.issuerUrl}/protocol/openid-connect/token`, {
+          grant_type: "password",
+          client_id: "lampid-login",
+          client_secret: keycloakSecrets().login,
+          ...operator,
+        }),
+      ),
+    );
+    assert.ok(direct.some(({ body }) => body.error === "invalid_grant"));
+    const mesh = await start(keycloak.issuerUrl);
+    await mesh.serving();
+    const impatient = Array.from({ length: 5 }, () => mesh.auth.login(operator, { timeoutMs: 1 }));
+    for (const call of impatient) assert.equal((await refused(call)).code, Code.DeadlineExceeded);
+    const logins = Array.from({ length: 40 }, () => mesh.auth.login(operator));
+    assert.equal((await Promise.all(logins)).length, 40);
   });
 
   test("whose Keycloak is killed says so, goes on knowing tokens, and recovers when it is back", async () => {

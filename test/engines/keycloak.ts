@@ -1,6 +1,7 @@
 // Keycloak without Docker: the version, settings and realm of compose.yaml, on ports and data of its own.
 //
 //   node test/engines/keycloak.ts     starts one until Ctrl-C, and prints where it listens
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -16,6 +17,7 @@ export type KeycloakEngine = {
   /** For LAMPID_ISSUER_URL. */
   issuerUrl: string;
   logPath: string;
+  pid: () => number;
   /** SIGKILL, as a power cut would. */
   kill: () => Promise<void>;
   /** Starts it again on the same ports and data; kills one that runs. */
@@ -28,6 +30,8 @@ export type KeycloakEngine = {
 export type KeycloakOptions = {
   /** Default: a free one. */
   port?: number;
+  /** Over compose.yaml's. */
+  environment?: Record<string, string>;
 };
 
 const REALM = "lampid";
@@ -94,7 +98,7 @@ export async function startKeycloak(options: KeycloakOptions = {}): Promise<Keyc
         `--http-port=${port}`,
         `--http-management-port=${managementPort}`,
       ],
-      env: { ...composeEnvironment("keycloak"), KC_HOSTNAME: url },
+      env: { ...composeEnvironment("keycloak"), KC_HOSTNAME: url, ...options.environment },
       folder: home,
       isReady: () => answers(`${issuerUrl}/.well-known/openid-configuration`),
       withinMs: START_MS,
@@ -104,6 +108,7 @@ export async function startKeycloak(options: KeycloakOptions = {}): Promise<Keyc
     url,
     issuerUrl,
     logPath: engine.logPath,
+    pid: () => engine.pid,
     kill: () => engine.kill(),
     async restart() {
       await engine.kill();
@@ -208,9 +213,18 @@ async function answers(url: string): Promise<boolean> {
 }
 
 if (import.meta.main) {
+  await prepare();
+  const startedAt = performance.now();
   const keycloak = await startKeycloak();
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+  const rssKib = Number(
+    execFileSync("ps", ["-o", "rss=", "-p", String(keycloak.pid())], { encoding: "utf8" }),
+  );
   const { username, password } = keycloakAdmin();
-  console.log(`Keycloak ${composeVersion("keycloak")}: LAMPID_ISSUER_URL=${keycloak.issuerUrl}`);
+  console.log(
+    `Keycloak ${composeVersion("keycloak")} ready after ${seconds} s with ${Math.round(rssKib / 1024)} MiB`,
+  );
+  console.log(`LAMPID_ISSUER_URL=${keycloak.issuerUrl}`);
   console.log(`Console ${keycloak.url}/admin, ${username} / ${password}; Ctrl-C stops it`);
   process.on("SIGINT", async () => {
     await keycloak.stop();
