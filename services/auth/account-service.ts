@@ -98,9 +98,9 @@ export function accountService({
 
   const setSuspended = (ctx: HandlerContext, id: string, isSuspended: boolean) => {
     return async (tx: AccountTransaction) => {
-      const before = administered(ctx, await tx.findForUpdate(id));
+      administered(ctx, await tx.findForUpdate(id));
       await tx.setSuspended(id, isSuspended);
-      return { account: accountMessage({ ...before, isSuspended }) };
+      return { account: accountMessage(visible(ctx, await tx.findForUpdate(id))) };
     };
   };
 

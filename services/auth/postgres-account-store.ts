@@ -9,7 +9,9 @@ import { HasherBusy, type PasswordHasher } from "./password-hash.ts";
 
 export type PostgresAccountStoreDeps = { database: Database; hasher: PasswordHasher };
 
-const COLUMNS = "id, username, role, wilayah, suspended_at, created_at";
+/** A demo account that is switched off signs in no more than a suspended one. */
+const COLUMNS =
+  "id, username, role, wilayah, coalesce(suspended_at, disabled_at) as suspended_at, created_at";
 
 export function postgresAccountStore({ database, hasher }: PostgresAccountStoreDeps): AccountStore {
   return {
@@ -65,8 +67,10 @@ function accountTransaction(sql: Sql, hasher: PasswordHasher, at: Date): Account
     },
 
     async setSuspended(id, isSuspended) {
+      // A demo account that is switched off stays so while it has its well-known password.
       await sql.query(
-        `update account set suspended_at = case when $2 then coalesce(suspended_at, $3) end, updated_at = $3
+        `update account set suspended_at = case when $2 then coalesce(suspended_at, $3) end,
+           disabled_at = case when $2 or demo then disabled_at end, updated_at = $3
          where id = $1`,
         [id, isSuspended, at],
       );

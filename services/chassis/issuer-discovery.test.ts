@@ -17,7 +17,7 @@ function recordingLog(): { lines: Line[]; log: Logger } {
 }
 
 /** An issuer of which a test decides how it answers; it counts how often it was asked. */
-async function issuerThat(context: TestContext) {
+async function issuerThat(context: TestContext, timeoutMs = 5_000) {
   const behaviour: { answer?: RequestListener } = {};
   const seen = { asked: 0 };
   const server = createServer((request, response) => {
@@ -38,7 +38,7 @@ async function issuerThat(context: TestContext) {
     token_endpoint: `${issuer}/protocol/openid-connect/token`,
   };
   const { lines, log } = recordingLog();
-  const discovery = issuerDiscovery({ issuer, log, timeoutMs: 200 });
+  const discovery = issuerDiscovery({ issuer, log, timeoutMs });
   return { issuer, metadata, behaviour, seen, lines, discovery };
 }
 
@@ -85,7 +85,7 @@ test("an issuer that is away is said to be so once, asked once a second, and fou
 });
 
 test("an issuer that says nothing, or nonsense, is one that cannot be reached", async (context) => {
-  const { discovery, behaviour } = await issuerThat(context);
+  const { discovery, behaviour } = await issuerThat(context, 200);
   const answers: RequestListener[] = [
     () => {},
     (_request, response) => response.end("<html>"),

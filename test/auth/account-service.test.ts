@@ -6,7 +6,11 @@ import type { Client } from "@connectrpc/connect";
 import { type Database, openDatabase } from "#chassis/database.ts";
 import { createLogger } from "#chassis/log.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
-import { type Account, Account_Role as Role } from "#gen/lampid/auth/v1/account_pb.ts";
+import {
+  type Account,
+  Account_Role as Role,
+  Account_Status as Status,
+} from "#gen/lampid/auth/v1/account_pb.ts";
 import { AccountService } from "#gen/lampid/auth/v1/account_service_pb.ts";
 import { accountService } from "../../services/auth/account-service.ts";
 import { newInitialPassword } from "../../services/auth/initial-password.ts";
@@ -294,6 +298,21 @@ describe("suspending and passwords", () => {
       assert.ok(!everything.includes(Buffer.from(password).toString("hex")));
     }
   });
+});
+
+test("a demo account that is switched off is let in again when it is given a password of its own", async () => {
+  const { rows } = await database.query(
+    `insert into account (username, role, wilayah, password_hash, demo, disabled_at)
+     values ('demo-lama', 'operator', '32.01.01.1006', 'x', true, now()) returning id`,
+  );
+  const name = `accounts/${rows[0].id}`;
+  const status = async () => (await accounts.getAccount({ name }, kota)).account!.status;
+  assert.equal(await status(), Status.DITANGGUHKAN);
+  const early = await accounts.reactivateAccount({ name }, kota);
+  assert.equal(early.account!.status, Status.DITANGGUHKAN, "with its well-known password it is not");
+  await accounts.resetPassword({ name }, kota);
+  const late = await accounts.reactivateAccount({ name }, kota);
+  assert.deepEqual([late.account!.status, await status()], [Status.AKTIF, Status.AKTIF]);
 });
 
 test("each change is audited with who, what and where, and commits with its row", async () => {
