@@ -39,6 +39,13 @@ test("nothing reaches up three folders, and nothing is a barrel", () => {
   );
 });
 
+test("no process and no test beside it needs what lies in test/", () => {
+  const outside = files.filter(({ path }) => !path.startsWith("test/"));
+  const reaches = ({ path, text }: { path: string; text: string }) =>
+    imports(text).some((name) => name.startsWith(".") && join(path, "..", name).startsWith("test/"));
+  assert.deepEqual(offenders(outside, reaches), []);
+});
+
 test("the chassis imports no service, and no service imports another", () => {
   const owner = (path: string) => /^services\/([^/]+)\//.exec(path)?.[1];
   const foreign = ({ path, text }: { path: string; text: string }) =>

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { IssuerProblem } from "#chassis/issuer-discovery.ts";
 import { createLogger } from "#chassis/log.ts";
-import { eventually } from "../../test/harness/eventually.ts";
-import { probeIssuer, reachTokenEndpoint } from "./issuer-probe.ts";
+import { probeIssuer, reachTokenEndpoint } from "../../services/auth/issuer-probe.ts";
+import { eventually } from "../harness/eventually.ts";
 
 function recordingLog() {
   const lines: { level: string; msg: string }[] = [];

@@ -12,7 +12,12 @@ import { ConfigError } from "#chassis/config.ts";
 import { createLogger } from "#chassis/log.ts";
 import { chassisMigrations, migrate } from "#chassis/migrate.ts";
 import { ErrorInfoSchema, RetryInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
-import { type AuthComponent, bearer, startAuth } from "../../test/auth/auth-component.ts";
+import { demoAccounts } from "../../services/auth/demo-accounts.ts";
+import { type Postgres, startPostgres } from "../../services/mesh/postgres.ts";
+import { ROOT } from "../../services/mesh/processes.ts";
+import { refused } from "../harness/component.ts";
+import { freePort } from "../harness/database.ts";
+import { type AuthComponent, bearer, startAuth } from "./auth-component.ts";
 import {
   askToken,
   authorizationQuery,
@@ -20,14 +25,10 @@ import {
   openBrowser,
   REDIRECT_URI,
   redeemCode,
-} from "../../test/auth/browser.ts";
-import { refused } from "../../test/harness/component.ts";
-import { freePort } from "../../test/harness/database.ts";
-import { type Postgres, startPostgres } from "../mesh/postgres.ts";
-import { demoAccounts } from "./demo-accounts.ts";
+} from "./browser.ts";
 
 const log = createLogger("auth-test", "silent");
-const migrations = new URL("./migrations", import.meta.url).pathname;
+const migrations = join(ROOT, "services/auth/migrations");
 
 let folder: string;
 let postgres: Postgres;

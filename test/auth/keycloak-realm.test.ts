@@ -2,13 +2,14 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { composeEnvironment } from "../../test/engines/compose.ts";
-import { demoAccounts } from "./demo-accounts.ts";
-import { ROLES, wilayahPath } from "./domain/account.ts";
-import { MIN_PASSWORD_LENGTH } from "./domain/password.ts";
-import { LOGIN_CLIENT_ID, WEB_CLIENT_ID } from "./issuer.ts";
+import { demoAccounts } from "../../services/auth/demo-accounts.ts";
+import { ROLES, wilayahPath } from "../../services/auth/domain/account.ts";
+import { MIN_PASSWORD_LENGTH } from "../../services/auth/domain/password.ts";
+import { LOGIN_CLIENT_ID, WEB_CLIENT_ID } from "../../services/auth/issuer.ts";
+import { composeEnvironment } from "../engines/compose.ts";
 
-const read = (path: string) => readFileSync(new URL(`./keycloak/${path}`, import.meta.url), "utf8");
+const read = (path: string) =>
+  readFileSync(new URL(`../../services/auth/keycloak/${path}`, import.meta.url), "utf8");
 const text = read("lampid-realm.json");
 const realm = JSON.parse(text);
 const users = JSON.parse(read("dev/lampid-users-0.json"));
