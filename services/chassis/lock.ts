@@ -12,6 +12,11 @@ export type LockOptions = {
 };
 
 const STANDBY_MS = 500;
+/** A link that drops packets says nothing; TCP alone would notice it after hours. */
+const QUERY_TIMEOUT_MS = 10_000;
+const END_TIMEOUT_MS = 1_000;
+/** The server, for its part, must not keep the lock of a client that is gone: it asks after 10 s, and gives up after 25. */
+const KEEPALIVE = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
 
 /**
  * Waits for the lock, then runs `work` with the connection that holds it and a signal that aborts when the lock is lost
@@ -25,6 +30,8 @@ export async function holdLock<T>(
     connectionString: url,
     application_name: name,
     connectionTimeoutMillis: 3_000,
+    query_timeout: QUERY_TIMEOUT_MS,
+    options: KEEPALIVE,
     keepAlive: true,
   });
   const lost = new AbortController();
@@ -41,6 +48,10 @@ export async function holdLock<T>(
     if (!signal.aborted) lost.signal.throwIfAborted();
     return result;
   } finally {
-    await client.end().catch(() => {});
+    // Bounded, for a server that says nothing any more does not say goodbye either.
+    const ended = new AbortController();
+    await Promise.race([client.end().catch(() => {}), pause(END_TIMEOUT_MS, ended.signal)]);
+    ended.abort();
+    client.connection.stream.destroy();
   }
 }

@@ -13,7 +13,7 @@ export type ProxiedWay = {
   swallow: () => Promise<void>;
   /** Nothing listens: connections end, and new ones are refused. */
   cut: () => Promise<void>;
-  /** As if nothing had been. */
+  /** As if nothing had been: connections that wait for an answer which was swallowed end. */
   heal: () => Promise<void>;
 };
 
@@ -49,6 +49,12 @@ export async function startToxiproxy(): Promise<Toxiproxy> {
       throw new Error(`toxiproxy ${method} ${path}: ${response.status} ${await response.text()}`);
   }
 
+  async function removeToxics(name: string): Promise<void> {
+    const response = await fetch(`http://127.0.0.1:${apiPort}/proxies/${name}/toxics`);
+    for (const { name: each } of (await response.json()) as { name: string }[])
+      await call("DELETE", `/proxies/${name}/toxics/${each}`);
+  }
+
   return {
     freePort,
     async proxy(name, upstreamPort, given) {
@@ -74,11 +80,8 @@ export async function startToxiproxy(): Promise<Toxiproxy> {
         },
         cut: () => enable(false),
         heal: async () => {
-          // Ends connections that a toxic has left without an answer for good.
           await enable(false);
-          const response = await fetch(`http://127.0.0.1:${apiPort}/proxies/${name}/toxics`);
-          for (const { name: each } of (await response.json()) as { name: string }[])
-            await call("DELETE", `/proxies/${name}/toxics/${each}`);
+          await removeToxics(name);
           await enable(true);
         },
       };

@@ -92,17 +92,19 @@ export async function declareTopics(
   }
 }
 
-/** Until then a publisher would be refused. */
+/**
+ * Waits until every partition is served: a topic is listed before its leaders know of it, and until then a publisher is
+ * refused. Offsets are told by leaders alone.
+ */
 async function haveLeaders(admin: Admin, declared: readonly TopicDeclaration[]): Promise<void> {
-  const names = declared.map(({ name }) => name);
   const deadline = performance.now() + CREATE_TIMEOUT_MS;
-  for (;;) {
-    const found = await admin.fetchTopicMetadata({ topics: names }).catch(() => ({ topics: [] }));
-    const partitions = found.topics.flatMap((topic) => topic.partitions);
-    const wanted = declared.reduce((sum, { partitions: count }) => sum + count, 0);
-    if (partitions.filter(({ leader }) => leader >= 0).length === wanted) return;
-    if (performance.now() > deadline) throw new TopicsMissing(names);
-    await pause(100);
+  for (const { name, partitions } of declared) {
+    for (;;) {
+      const offsets = await admin.fetchTopicOffsets(name).catch(() => []);
+      if (offsets.length === partitions) break;
+      if (performance.now() > deadline) throw new TopicsMissing([name]);
+      await pause(100);
+    }
   }
 }
 
