@@ -159,6 +159,13 @@ async function start(
     },
     relayOutbox() {
       if (!config.boolean("LAMPID_OUTBOX_RELAY", true)) {
+        if (profile === "embedded") {
+          throw new ConfigError(
+            "LAMPID_OUTBOX_RELAY",
+            "true (embedded: nothing else publishes events)",
+            "false",
+          );
+        }
         log.info("outbox relay is off (LAMPID_OUTBOX_RELAY=false): change data capture must publish");
         return;
       }

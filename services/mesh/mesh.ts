@@ -123,7 +123,7 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
     ({ what }) => !externalUrl || what !== "PostgreSQL",
   );
   // Before anything is made, where that can be told: a mesh that was killed may still hold its ports for a moment.
-  if (!existsSync(join(options.dataDir, "mesh.json"))) await assertPortsFree(ports);
+  if (!existsSync(join(options.dataDir, "mesh.json"))) await assertPortsFree(ports, { report });
 
   const data = openDataDir(options.dataDir);
   const logs: LogFile[] = [];
@@ -139,7 +139,7 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
   );
   try {
     await stopLeftovers(data, log);
-    await assertPortsFree(ports);
+    await assertPortsFree(ports, { report });
   } catch (error) {
     meshLog.close();
     data.close();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { describe, test } from "node:test";
 import { assertPortsFree, freePortOffset } from "./ports.ts";
 import { environmentOf, PROCESSES, portsOf, urlsOf } from "./processes.ts";
@@ -17,6 +17,24 @@ describe("ports", () => {
     } finally {
       server.close();
     }
+  });
+
+  test("a port that a connection of this machine happens to have is waited for, and that is said", async () => {
+    const server = createServer((socket) => socket.on("error", () => {})).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
+    await once(client, "connect");
+    const port = client.localPort!;
+    const lines: string[] = [];
+    // A reset leaves nothing behind; an orderly end would keep the port for a minute.
+    setTimeout(() => client.resetAndDestroy(), 500);
+    await assertPortsFree([{ port, host: "127.0.0.1", what: "PostgreSQL" }], {
+      report: (line) => lines.push(line),
+    });
+    server.close();
+    assert.deepEqual(lines, [
+      `port ${port}, which PostgreSQL needs, was just used by a connection: waiting for it, a minute at most`,
+    ]);
   });
 
   test("an address of another machine is named", async () => {

@@ -1,18 +1,41 @@
 // Ports of this machine: are those of a mesh free, and which offset has free ones (for tests).
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pause } from "#chassis/backoff.ts";
 import { isAlive } from "./host-process.ts";
 import { MeshError } from "./mesh-error.ts";
-import { PROCESSES, type ProcessSpec, portsOf } from "./processes.ts";
+import { PROCESSES, type ProcessSpec, portsOf, reachableHost } from "./processes.ts";
 
 export type Port = { port: number; host: string; what: string };
 
-/** Throws a {@link MeshError} for the first port that somebody else listens on, naming it and who wanted it. */
-export async function assertPortsFree(ports: readonly Port[]): Promise<void> {
+/**
+ * Longest wait for a port that nobody listens on and that is taken all the same: Linux gives ports from 32768 on to
+ * outgoing connections, PostgreSQL's 54320 among them, and keeps them for a minute after such a connection has ended.
+ */
+const PASSING_MS = 65_000;
+
+/**
+ * Throws a {@link MeshError} for the first port that somebody else listens on, naming it and who wanted it. One that is
+ * merely passing through as a connection's end is waited for, and that is reported.
+ */
+export async function assertPortsFree(
+  ports: readonly Port[],
+  { report = () => {}, waitMs = PASSING_MS }: { report?: (line: string) => void; waitMs?: number } = {},
+): Promise<void> {
   for (const { port, host, what } of ports) {
-    const code = await tryToListen(port, host);
+    const deadline = performance.now() + waitMs;
+    let code = await tryToListen(port, host);
+    for (let isFirst = true; code === "EADDRINUSE" && performance.now() < deadline; isFirst = false) {
+      if (await isListening(port, host)) break;
+      if (isFirst)
+        report(
+          `port ${port}, which ${what} needs, was just used by a connection: waiting for it, a minute at most`,
+        );
+      await pause(200);
+      code = await tryToListen(port, host);
+    }
     if (code === undefined) continue;
     if (code === "EADDRINUSE") {
       throw new MeshError(
@@ -25,6 +48,22 @@ export async function assertPortsFree(ports: readonly Port[]): Promise<void> {
       `port ${port} on ${host}, which ${what} needs, cannot be used (${code}): move all ports with LAMPID_PORT_OFFSET`,
     );
   }
+}
+
+/** Whether a server answers there, as opposed to a connection that happens to have been given that port. */
+async function isListening(port: number, host: string): Promise<boolean> {
+  const reachable = reachableHost(host).replace(/^\[|\]$/g, "");
+  return await new Promise((done) => {
+    const socket = connect({ port, host: reachable, timeout: 1_000 });
+    const answer = (is: boolean) => {
+      socket.destroy();
+      done(is);
+    };
+    socket.once("connect", () => answer(true));
+    // One that takes the connection and says nothing is there, too.
+    socket.once("timeout", () => answer(true));
+    socket.once("error", () => answer(false));
+  });
 }
 
 /** The error code of listening on that port, undefined when it is free. */
@@ -53,7 +92,7 @@ export async function freePortOffset(processes: readonly ProcessSpec[] = PROCESS
     const portOffset = FIRST_OFFSET + ((first + slot) % SLOTS) * STEP;
     if (!reserve(portOffset)) continue;
     try {
-      await assertPortsFree(portsOf(processes, { host: "127.0.0.1", portOffset }));
+      await assertPortsFree(portsOf(processes, { host: "127.0.0.1", portOffset }), { waitMs: 0 });
       return portOffset;
     } catch {
       // Someone else's: the reservation stays, for the others in this process it is no use either.

@@ -13,7 +13,6 @@ import {
   DEFAULT_BATCH_SIZE,
   type EventBus,
   type SubscribeOptions,
-  type Subscription,
   type Topic,
   topics,
 } from "./event-bus.ts";
@@ -21,6 +20,7 @@ import { explainKafka, kafkaClient, TopicsMissing } from "./kafka-client.ts";
 import { fromRecord, toRecord } from "./kafka-event.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
 import { PARTITIONS } from "./kafka-topics.ts";
+import { createSubscriptions } from "./subscriptions.ts";
 
 export type KafkaBusOptions = {
   settings: KafkaSettings;
@@ -30,7 +30,6 @@ export type KafkaBusOptions = {
   health?: HealthSetter;
 };
 
-const BACKOFF = { baseMs: 200, maxMs: 3_000 };
 const PROBE_MS = 2_000;
 
 /** A dead member's partitions wait this long for a new owner; brokers allow no less. */
@@ -47,8 +46,10 @@ const RECORD_OVERHEAD_BYTES = 400;
 export function createKafkaBus({ settings, name, log, health = () => {} }: KafkaBusOptions): EventBus {
   const kafka = kafkaClient(settings, name, log);
   const stop = new AbortController();
-  const subscriptions = new Set<Subscription>();
   const scope: Scope = { kafka, settings, log, publish };
+  const subscriptions = createSubscriptions(log, (options, its, signal) =>
+    consume({ ...scope, log: its }, options, signal),
+  );
   const publisher = createPublisher(kafka, settings.prefix);
   const admin = reconnecting(() => kafka.admin());
   const watching = watchKafka(scope, health, stop.signal);
@@ -57,30 +58,9 @@ export function createKafkaBus({ settings, name, log, health = () => {} }: Kafka
     for (const slice of slices(events)) await publisher.send(topic, slice);
   }
 
-  function subscribe(options: SubscribeOptions): Subscription {
-    const ending = new AbortController();
-    const its = { ...scope, log: log.child({ topic: options.topic, group: options.group }) };
-    const running = forever(
-      ending.signal,
-      BACKOFF,
-      () => consume(its, options, ending.signal),
-      (cause, delayMs) =>
-        its.log.debug({ err: cause, delayMs }, "bus consumer lost its connection, trying again"),
-    );
-    const subscription: Subscription = {
-      async close() {
-        ending.abort();
-        await running;
-        subscriptions.delete(subscription);
-      },
-    };
-    subscriptions.add(subscription);
-    return subscription;
-  }
-
   return {
     publish,
-    subscribe,
+    subscribe: subscriptions.subscribe,
 
     async lag(topic, group) {
       const behind = await admin.use((client) => unhandled(client, settings.prefix, topic, group));
@@ -90,7 +70,7 @@ export function createKafkaBus({ settings, name, log, health = () => {} }: Kafka
     replay: (topic) => admin.use((client) => replay(scope, client, topic)),
 
     async close() {
-      await Promise.all([...subscriptions].map((subscription) => subscription.close()));
+      await subscriptions.closeAll();
       stop.abort();
       await Promise.all([watching, publisher.close(), admin.close()]);
     },

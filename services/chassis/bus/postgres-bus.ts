@@ -3,7 +3,7 @@
 // A group's other members stand by and take over when the active one's connection ends: on one machine a second active
 // consumer would only cost order. LISTEN/NOTIFY wakes readers; the poll is a safety net.
 import type pg from "pg";
-import { forever, pause } from "../backoff.ts";
+import { pause } from "../backoff.ts";
 import { openDatabase, probeDatabase, type Sql } from "../database.ts";
 import type { HealthSetter } from "../health.ts";
 import { holdLock } from "../lock.ts";
@@ -14,9 +14,9 @@ import {
   DEFAULT_BATCH_SIZE,
   type EventBus,
   type SubscribeOptions,
-  type Subscription,
   type Topic,
 } from "./event-bus.ts";
+import { createSubscriptions } from "./subscriptions.ts";
 
 export type PostgresBusOptions = { url: string; name: string; log: Logger; health?: HealthSetter };
 
@@ -27,7 +27,9 @@ export function createPostgresBus({ url, name, log, health = () => {} }: Postgre
   const db = openDatabase({ url, name: `${name} bus`, log, poolSize: 3 });
   const stop = new AbortController();
   const watching = probeDatabase(db, health, log.child({ part: "bus" }), stop.signal, "LAMPID_BUS_URL");
-  const subscriptions = new Set<Subscription>();
+  const subscriptions = createSubscriptions(log, (options, its, signal) =>
+    consume({ ...options, url, name, log: its }, publish, signal),
+  );
 
   async function publish(topic: Topic, events: readonly BusEvent[]): Promise<void> {
     if (events.length === 0) return;
@@ -49,30 +51,9 @@ export function createPostgresBus({ url, name, log, health = () => {} }: Postgre
     });
   }
 
-  function subscribe(options: SubscribeOptions): Subscription {
-    const stop = new AbortController();
-    const scope = { ...options, url, name, log: log.child({ topic: options.topic, group: options.group }) };
-    const running = forever(
-      stop.signal,
-      { baseMs: 200, maxMs: 5_000 },
-      () => consume(scope, publish, stop.signal),
-      (cause, delayMs) =>
-        scope.log.warn({ err: cause, delayMs }, "bus consumer lost its connection, trying again"),
-    );
-    const subscription: Subscription = {
-      async close() {
-        stop.abort();
-        await running;
-        subscriptions.delete(subscription);
-      },
-    };
-    subscriptions.add(subscription);
-    return subscription;
-  }
-
   return {
     publish,
-    subscribe,
+    subscribe: subscriptions.subscribe,
 
     async lag(topic, group) {
       const { rows } = await db.query(
@@ -113,7 +94,7 @@ export function createPostgresBus({ url, name, log, health = () => {} }: Postgre
     },
 
     async close() {
-      await Promise.all([...subscriptions].map((subscription) => subscription.close()));
+      await subscriptions.closeAll();
       stop.abort();
       await watching;
       await db.close();
