@@ -18,9 +18,10 @@ import { ROOT } from "../../services/mesh/processes.ts";
 import { collect, ids, newEvent, newGroup, topic } from "../bus/event-bus.contract.ts";
 import { freePort, runAs, startTestPostgres } from "../harness/database.ts";
 import { eventually } from "../harness/eventually.ts";
+import type { Restartable } from "./engine.ts";
 import { type Engine, isListening, launch, workFolder } from "./engine.ts";
 import { useKafka } from "./kafka.ts";
-import { type KafkaConnect, kafkaConnectMissing, startKafkaConnect } from "./kafka-connect.ts";
+import { kafkaConnectMissing, startKafkaConnect } from "./kafka-connect.ts";
 
 const FOLDER = join(ROOT, "services/chassis/bus/debezium");
 const PASSWORD = "rahasia";
@@ -31,7 +32,7 @@ const folder = workFolder("penduduk");
 
 let kafka: Awaited<ReturnType<typeof useKafka>>;
 let postgres: Postgres;
-let connect: KafkaConnect;
+let connect: Restartable;
 let database: Database;
 let server: Database;
 /** What Debezium publishes, and what the relay does. */

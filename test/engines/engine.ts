@@ -115,7 +115,7 @@ export function javaClasses(source: string, jars: string): string {
   return folder;
 }
 
-/** A working folder for one server, deleted by {@link Engine.stop}'s caller or with the machine's temporary files. */
+/** A working folder for one server, deleted by whoever stops it, or with the machine's temporary files. */
 export function workFolder(name: string): string {
   return mkdtempSync(join(tmpdir(), `lampid-${name}-`));
 }
@@ -163,6 +163,32 @@ export async function launch(options: LaunchOptions): Promise<Engine> {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   return engine;
+}
+
+/** A server that a test may take down and bring back, in the same folder and so on the same ports and data. */
+export type Restartable = Omit<Engine, "pid" | "logPath"> & {
+  pid: () => number;
+  /** Starts it again; kills one that runs. */
+  restart: () => Promise<void>;
+};
+
+/** @param start of a server that works in `folder`, which goes with it when it is stopped. */
+export async function restartable(start: () => Promise<Engine>, folder: string): Promise<Restartable> {
+  let engine = await start();
+  return {
+    pid: () => engine.pid,
+    kill: () => engine.kill(),
+    async restart() {
+      await engine.kill();
+      engine = await start();
+    },
+    freeze: () => engine.freeze(),
+    thaw: () => engine.thaw(),
+    async stop() {
+      await engine.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
 }
 
 /** Whether something listens on a port of this machine. */

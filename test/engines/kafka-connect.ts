@@ -1,20 +1,19 @@
 // Kafka Connect without Docker: one standalone worker with Debezium for PostgreSQL and one connector.
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../harness/database.ts";
 import { composeVersion } from "./compose.ts";
-import { type Engine, launch, mavenJars, missing, workFolder } from "./engine.ts";
+import {
+  type Engine,
+  launch,
+  mavenJars,
+  missing,
+  type Restartable,
+  restartable,
+  workFolder,
+} from "./engine.ts";
 
 export const DEBEZIUM_VERSION = "3.7.0.Final";
-
-export type KafkaConnect = {
-  logPath: () => string;
-  /** SIGKILL, as a power cut would. */
-  kill: () => Promise<void>;
-  /** Starts it again; its offsets are where they were. */
-  restart: () => Promise<void>;
-  stop: () => Promise<void>;
-};
 
 export type KafkaConnectOptions = {
   brokers: string;
@@ -26,8 +25,11 @@ export type KafkaConnectOptions = {
 
 export const kafkaConnectMissing = () => missing("java", "mvn");
 
-/** Ready when the connector's task runs; throws what the task says when it failed. */
-export async function startKafkaConnect(options: KafkaConnectOptions): Promise<KafkaConnect> {
+/**
+ * Ready when the connector's task runs; restarted, its offsets are where they were. Throws what the task says when it
+ * failed.
+ */
+export async function startKafkaConnect(options: KafkaConnectOptions): Promise<Restartable> {
   const { brokers, connector, env } = options;
   kafkaConnectMissing();
   const jars = mavenJars(
@@ -92,17 +94,5 @@ export async function startKafkaConnect(options: KafkaConnectOptions): Promise<K
     throw new Error(`connector ${name} failed: ${trace}`);
   }
 
-  let engine = await start();
-  return {
-    logPath: () => engine.logPath,
-    kill: () => engine.kill(),
-    async restart() {
-      await engine.kill();
-      engine = await start();
-    },
-    async stop() {
-      await engine.stop();
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
+  return await restartable(start, folder);
 }

@@ -9,22 +9,13 @@ import { ROOT } from "../../services/mesh/processes.ts";
 import { freePort } from "../harness/database.ts";
 import { cacheDir } from "../harness/tools.ts";
 import { composeEnvironment, composeService, composeVersion } from "./compose.ts";
-import { type Engine, launch, mavenArchive, missing, workFolder } from "./engine.ts";
+import { launch, mavenArchive, missing, type Restartable, restartable, workFolder } from "./engine.ts";
 
-export type KeycloakEngine = {
+export type KeycloakEngine = Restartable & {
   /** `http://127.0.0.1:<port>`. */
   url: string;
   /** For LAMPID_ISSUER_URL. */
   issuerUrl: string;
-  logPath: string;
-  pid: () => number;
-  /** SIGKILL, as a power cut would. */
-  kill: () => Promise<void>;
-  /** Starts it again on the same ports and data; kills one that runs. */
-  restart: () => Promise<void>;
-  freeze: () => void;
-  thaw: () => void;
-  stop: () => Promise<void>;
 };
 
 export type KeycloakOptions = {
@@ -103,24 +94,7 @@ export async function startKeycloak(options: KeycloakOptions = {}): Promise<Keyc
       isReady: () => answers(`${issuerUrl}/.well-known/openid-configuration`),
       withinMs: START_MS,
     });
-  let engine: Engine = await start();
-  return {
-    url,
-    issuerUrl,
-    logPath: engine.logPath,
-    pid: () => engine.pid,
-    kill: () => engine.kill(),
-    async restart() {
-      await engine.kill();
-      engine = await start();
-    },
-    freeze: () => engine.freeze(),
-    thaw: () => engine.thaw(),
-    async stop() {
-      await engine.stop();
-      rmSync(home, { recursive: true, force: true });
-    },
-  };
+  return { url, issuerUrl, ...(await restartable(start, home)) };
 }
 
 /** The Keycloak of this run; a file that is run by hand starts one for itself. */

@@ -5,24 +5,24 @@
 // It is not MongoDB: no transactions, no update pipelines, no replica set, and nothing is left when it stops. Whoever
 // uses it says so, and MONGO_URL points the same tests at a real server.
 
-import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { MongoClient } from "mongodb";
 import { freePort } from "../harness/database.ts";
-import { type Engine, isListening, javaClasses, launch, mavenJars, missing, workFolder } from "./engine.ts";
+import {
+  isListening,
+  javaClasses,
+  launch,
+  mavenJars,
+  missing,
+  type Restartable,
+  restartable,
+  workFolder,
+} from "./engine.ts";
 
-export type MongoWire = {
+export type MongoWire = Restartable & {
   /** For LAMPID_MONGO_URL; names no database. */
   url: string;
   port: number;
-  logPath: () => string;
-  /** SIGKILL, as a power cut would. What it held is gone. */
-  kill: () => Promise<void>;
-  /** Starts it again on the same port, empty. */
-  restart: () => Promise<void>;
-  freeze: () => void;
-  thaw: () => void;
-  stop: () => Promise<void>;
 };
 
 export type MongoWireOptions = {
@@ -70,23 +70,7 @@ export async function startMongoWire({
       // The driver does not talk to an old one: that it listens has to do.
       isReady: () => (wireVersion < WIRE_VERSION ? isListening(port) : answers(url)),
     });
-  let engine: Engine = await start();
-  return {
-    url,
-    port,
-    logPath: () => engine.logPath,
-    kill: () => engine.kill(),
-    async restart() {
-      await engine.kill();
-      engine = await start();
-    },
-    freeze: () => engine.freeze(),
-    thaw: () => engine.thaw(),
-    async stop() {
-      await engine.stop();
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
+  return { url, port, ...(await restartable(start, folder)) };
 }
 
 /**
