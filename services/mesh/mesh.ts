@@ -6,7 +6,7 @@ import { get } from "node:http";
 import { join, resolve } from "node:path";
 import { type Logger, pino } from "pino";
 import { forever, pause } from "#chassis/backoff.ts";
-import { readKafkaSettings } from "#chassis/bus/kafka-settings.ts";
+import { readKafkaSettings, readReplicationFactor } from "#chassis/bus/kafka-settings.ts";
 import { configReader } from "#chassis/config.ts";
 import { chassisMigrations, migrate } from "#chassis/migrate.ts";
 import { readable, startChild } from "./child.ts";
@@ -410,17 +410,15 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
   /** Kafka may come later than we do: until it has its topics, events wait in the outbox. */
   async function declareTopicsSoon(): Promise<void> {
     const settings = readKafkaSettings(configReader(env));
+    const replicationFactor = readReplicationFactor(configReader(env));
     // Loaded here: kafkajs takes 18 MiB, which the embedded profile need not spend.
     const { declareTopics } = await import("#chassis/bus/kafka-topics.ts");
     const { explainKafka } = await import("#chassis/bus/kafka-client.ts");
-    const copies = env.LAMPID_KAFKA_REPLICATION_FACTOR;
     await forever(
       ending.signal,
       { baseMs: 500, maxMs: 3_000 },
       async () => {
-        const { made, differences } = await declareTopics(settings, log, {
-          replicationFactor: copies ? Number(copies) : undefined,
-        });
+        const { made, differences } = await declareTopics(settings, log, { replicationFactor });
         if (made.length > 0) say(`topics made: ${made.join(", ")}`);
         for (const line of differences) say(`topics: ${line}`);
         await once(ending.signal, "abort");
@@ -468,7 +466,8 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
       await migrateAll(mesh.databaseUrl, log);
     }
     if (starting.signal.aborted) throw await whyAborted();
-    if (profile === "cluster") void declareTopicsSoon();
+    if (profile === "cluster")
+      declareTopicsSoon().catch((cause: Error) => fail(new MeshError(cause.message)));
     for (const spec of selected) run(spec);
     saveState();
     await waitServing(undefined, options.readyTimeoutMs ?? READY_TIMEOUT_MS);

@@ -1,7 +1,7 @@
 // `npm run topics`: makes the topics of the mesh on Kafka as they are declared, or compares them.
 
 import { explainKafka } from "#chassis/bus/kafka-client.ts";
-import { type KafkaSettings, readKafkaSettings } from "#chassis/bus/kafka-settings.ts";
+import { type KafkaSettings, readKafkaSettings, readReplicationFactor } from "#chassis/bus/kafka-settings.ts";
 import { declareTopics } from "#chassis/bus/kafka-topics.ts";
 import { ConfigError, configReader } from "#chassis/config.ts";
 import { createLogger } from "#chassis/log.ts";
@@ -41,9 +41,4 @@ try {
   const isOurs = cause instanceof ConfigError || settings === undefined;
   console.error(`topics: ${isOurs ? (cause as Error).message : explainKafka(cause, settings!)}`);
   process.exit(1);
-}
-
-function readReplicationFactor(config: ReturnType<typeof configReader>): number | undefined {
-  if (config.optional("LAMPID_KAFKA_REPLICATION_FACTOR") === undefined) return undefined;
-  return config.integer("LAMPID_KAFKA_REPLICATION_FACTOR", { min: 1, max: 10 });
 }

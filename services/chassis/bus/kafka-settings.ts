@@ -40,3 +40,9 @@ export function readKafkaSettings(config: ConfigReader): KafkaSettings {
     ...(username !== undefined && password !== undefined ? { sasl: { mechanism, username, password } } : {}),
   };
 }
+
+/** Copies of every partition as the user wants them, undefined for the default. @throws ConfigError */
+export function readReplicationFactor(config: ConfigReader): number | undefined {
+  if (config.optional("LAMPID_KAFKA_REPLICATION_FACTOR") === undefined) return undefined;
+  return config.integer("LAMPID_KAFKA_REPLICATION_FACTOR", { min: 1, max: 10 });
+}
