@@ -1,20 +1,18 @@
 // statistik as a process on MongoDB (the stand-in) and a bus: it waits for its store, and fills one that comes back empty.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
-import { create, toBinary } from "@bufbuild/protobuf";
-import type { BusEvent, EventBus } from "#chassis/bus/event-bus.ts";
+import type { EventBus } from "#chassis/bus/event-bus.ts";
 import { createPostgresBus } from "#chassis/bus/postgres-bus.ts";
 import { CONFIG_EXIT_CODE } from "#chassis/config.ts";
 import { createLogger } from "#chassis/log.ts";
 import { type Mongo, openMongo } from "#chassis/mongo.ts";
-import { PendudukTerdaftarSchema } from "#gen/lampid/penduduk/v1/penduduk_events_pb.ts";
 import { ROOT } from "../../services/mesh/processes.ts";
 import { mongoStatistikStore } from "../../services/statistik/mongo-store.ts";
 import { createTestDatabase, freePort, type TestDatabase } from "../harness/database.ts";
 import { eventually } from "../harness/eventually.ts";
+import { registered } from "../statistik/registered.ts";
 import { type MongoWire, mongoWireMissing, startMongoWire } from "./mongo-wire.ts";
 
 const EVENTS = 700;
@@ -131,17 +129,4 @@ async function launch(env: Record<string, string>): Promise<ChildProcess> {
     env: { PATH, HOME, LAMPID_PORT: String(await freePort()), LAMPID_ADMIN_PORT: "0", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
-}
-
-function registered(): BusEvent {
-  return {
-    id: randomUUID(),
-    source: "/lampid/penduduk",
-    type: PendudukTerdaftarSchema.typeName,
-    subject: "penduduk/1",
-    key: "32.01.01",
-    time: "2026-11-20T03:00:00.000Z",
-    traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-    data: toBinary(PendudukTerdaftarSchema, create(PendudukTerdaftarSchema, { kodeWilayah: "32.01.01" })),
-  };
 }

@@ -1,19 +1,17 @@
 // A store that is new, or was lost, is filled from the log; one that is only restarted serves at once.
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
-import { create, toBinary } from "@bufbuild/protobuf";
-import type { BatchHandler, BusEvent, EventBus } from "#chassis/bus/event-bus.ts";
+import type { BatchHandler, EventBus } from "#chassis/bus/event-bus.ts";
 import { createPostgresBus } from "#chassis/bus/postgres-bus.ts";
 import { type Database, isDatabaseUnavailable, openDatabase } from "#chassis/database.ts";
 import { createLogger } from "#chassis/log.ts";
-import { PendudukTerdaftarSchema } from "#gen/lampid/penduduk/v1/penduduk_events_pb.ts";
 import { countRegistrations } from "../../services/statistik/consumer.ts";
 import { type FollowLogDeps, followLog } from "../../services/statistik/follow-log.ts";
 import { postgresStatistikStore } from "../../services/statistik/postgres-store.ts";
 import type { StatistikStore } from "../../services/statistik/store.ts";
 import { createTestDatabase, type TestDatabase } from "../harness/database.ts";
 import { eventually } from "../harness/eventually.ts";
+import { registered } from "./registered.ts";
 
 const silent = createLogger("test", "silent");
 const topic = "pendaftaran-events";
@@ -53,19 +51,6 @@ async function publish(events: number): Promise<void> {
 
 async function assertAllCounted(): Promise<void> {
   assert.deepEqual(await store.countByProvinsi(), [{ kode: "32", jumlah: published }]);
-}
-
-function registered(): BusEvent {
-  return {
-    id: randomUUID(),
-    source: "/lampid/penduduk",
-    type: PendudukTerdaftarSchema.typeName,
-    subject: "penduduk/1",
-    key: "32.01.01",
-    time: "2026-11-20T03:00:00.000Z",
-    traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-    data: toBinary(PendudukTerdaftarSchema, create(PendudukTerdaftarSchema, { kodeWilayah: "32.01.01" })),
-  };
 }
 
 type Following = {
