@@ -66,10 +66,11 @@ export async function followLog(deps: FollowLogDeps): Promise<void> {
     async () => {
       const generation = await store.generation();
       if (followed?.id !== generation.id) followed = await follow(generation);
-      let { isComplete } = generation;
+      const { isComplete } = generation;
       if (!isComplete && (await isCounted(followed))) {
+        // Asked again at once: meanwhile it may be another store that is there.
         await noteCounted(followed);
-        isComplete = true;
+        return;
       }
       health(isComplete, isComplete ? "" : COUNTING_AGAIN);
       lastTrouble = "";
@@ -78,7 +79,7 @@ export async function followLog(deps: FollowLogDeps): Promise<void> {
     },
     (cause) => {
       // The store may come back as another one: what it holds is not shown before it has been asked.
-      health(false, "not known whether the counters are whole");
+      health(false, NOT_KNOWN);
       const trouble = cause instanceof Error ? cause.message : String(cause);
       // That the store is away, its own probe says.
       if (trouble !== lastTrouble && !isTransient(cause)) {
@@ -97,6 +98,9 @@ type Followed = {
   since: number;
   subscription: Subscription;
 };
+
+/** What health says of counters that nobody can be asked about. */
+export const NOT_KNOWN = "not known whether the counters are whole";
 
 const COUNTING_AGAIN = "counting again from the log";
 

@@ -1,17 +1,19 @@
 // Composition of the statistics: the same for production and for component tests.
 import { EventEmitter } from "node:events";
 import { isDatabaseUnavailable } from "#chassis/database.ts";
+import type { HealthSetter } from "#chassis/health.ts";
 import type { ProcessContext } from "#chassis/process.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import { StatistikService } from "#gen/lampid/statistik/v1/statistik_service_pb.ts";
 import { countRegistrations } from "./consumer.ts";
-import { followLog } from "./follow-log.ts";
+import { followLog, NOT_KNOWN } from "./follow-log.ts";
 import { postgresStatistikStore } from "./postgres-store.ts";
 import { statistikService } from "./service.ts";
 import type { StatistikStore } from "./store.ts";
 
 export async function composeStatistik(context: ProcessContext): Promise<void> {
-  const { store, isUnavailable } = await openStore(context);
+  const counters = context.health.part("counters");
+  const { store, isUnavailable } = await openStore(context, () => counters(false, NOT_KNOWN));
   const changes = new EventEmitter().setMaxListeners(0);
   context.serve(
     StatistikService,
@@ -27,7 +29,7 @@ export async function composeStatistik(context: ProcessContext): Promise<void> {
         isTransient: isUnavailable,
       },
       store,
-      health: context.health.part("counters"),
+      health: counters,
       log: context.log,
       signal: context.signal,
     }),
@@ -36,8 +38,11 @@ export async function composeStatistik(context: ProcessContext): Promise<void> {
 
 type OpenStore = { store: StatistikStore; isUnavailable: (cause: unknown) => boolean };
 
-/** MongoDB in a cluster, and wherever LAMPID_MONGO_URL names one; else PostgreSQL. */
-async function openStore(context: ProcessContext): Promise<OpenStore> {
+/**
+ * MongoDB in a cluster, and wherever LAMPID_MONGO_URL names one; else PostgreSQL. `onAway` is called when a store that
+ * may come back as another one does not answer.
+ */
+async function openStore(context: ProcessContext, onAway: () => void): Promise<OpenStore> {
   const { config, health, log, signal } = context;
   const isCluster = config.string("LAMPID_PROFILE", "embedded") === "cluster";
   if (!isCluster && config.optional("LAMPID_MONGO_URL") === undefined) {
@@ -48,6 +53,12 @@ async function openStore(context: ProcessContext): Promise<OpenStore> {
   const { mongoStatistikStore } = await import("./mongo-store.ts");
   const mongo = openMongo({ url: readMongoUrl(config), name: context.name });
   context.onClose(mongo.close);
-  context.background(probeMongo(mongo, health.part("documents"), log, signal));
+  const documents = health.part("documents");
+  const probed: HealthSetter = (working, reason) => {
+    documents(working, reason);
+    // The probe may reach a new store before the counters are asked about: not on the word of the old one.
+    if (!working) onAway();
+  };
+  context.background(probeMongo(mongo, probed, log, signal));
   return { store: mongoStatistikStore(mongo), isUnavailable: isMongoUnavailable };
 }
