@@ -12,13 +12,13 @@ import {
   toJson,
 } from "@bufbuild/protobuf";
 import type { Transport } from "@connectrpc/connect";
+import { breakTransport } from "#chassis/breaker.ts";
 import { success_status } from "#gen/lampid/option/v1/http_pb.ts";
 import {
   PendudukService,
   RegisterPendudukRequestSchema,
   RegisterPendudukResponseSchema,
 } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
-import { breakTransport } from "./breaker.ts";
 import { createGateway } from "./gateway.ts";
 import { createListener } from "./listener.ts";
 import { memoryRateLimiter } from "./rate-limit.ts";

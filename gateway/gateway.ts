@@ -13,8 +13,8 @@ import {
 } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { v5 as uuidv5 } from "uuid";
+import { type BreakerState, breakTransport } from "#chassis/breaker.ts";
 import { callerAddress } from "./address.ts";
-import { type BreakerState, breakTransport } from "./breaker.ts";
 import { memoryRateLimiter, type RateLimiter, rateLimitError } from "./rate-limit.ts";
 import { relayService } from "./relay.ts";
 import { httpStatusOf, type Request, type Response, statusOf, writeStatus } from "./transcoder/status.ts";

@@ -2,6 +2,7 @@
 import { backoffMs, pause } from "#chassis/backoff.ts";
 import { ConfigError, type ConfigReader } from "#chassis/config.ts";
 import type { ProcessContext } from "#chassis/process.ts";
+import type { IssuerClient, TokenEndpoint } from "#chassis/token-endpoint.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import { AccountService } from "#gen/lampid/auth/v1/account_service_pb.ts";
 import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
@@ -11,7 +12,7 @@ import { postgresAccounts } from "./accounts.ts";
 import { DEFAULT_DEMO_PASSWORD, disableDemoAccounts, seedDemoAccounts } from "./demo-accounts.ts";
 import { newInitialPassword } from "./initial-password.ts";
 import { createIssuer, LOGIN_CLIENT_ID } from "./issuer.ts";
-import { type IssuerClient, passwordGrant, type TokenEndpoint, whyClientIsRefused } from "./issuer-client.ts";
+import { passwordGrant, whyClientIsRefused } from "./issuer-client.ts";
 import { probeIssuer, reachTokenEndpoint } from "./issuer-probe.ts";
 import { loadIssuerSecrets } from "./issuer-secrets.ts";
 import { listenIssuer } from "./issuer-server.ts";
@@ -62,6 +63,8 @@ type EmbeddedSettings = {
   tokenTtlSeconds: number;
   /** Absent when the demo accounts are switched off. */
   demoPassword: string | undefined;
+  /** Of the processes of the mesh that call others by themselves; without one there are none. */
+  serviceSecret: string | undefined;
 };
 
 type ExternalSettings = {
@@ -129,6 +132,7 @@ function readSettings(config: ConfigReader): Settings {
       audience: config.string("LAMPID_TOKEN_AUDIENCE", "lampid"),
       tokenTtlSeconds: config.integer("LAMPID_TOKEN_TTL_SECONDS", { min: 1, max: 86_400, fallback: 3_600 }),
       demoPassword: demo ? password : undefined,
+      serviceSecret: config.optional("LAMPID_SERVICE_CLIENT_SECRET"),
     },
   };
 }
@@ -153,8 +157,8 @@ async function startEmbeddedIssuer(
     const secrets = await loadIssuerSecrets(database);
     if (demoPassword === undefined) await disableDemoAccounts(database);
     else await seedDemoAccounts(database, hasher, demoPassword);
-    const machineSecret = demoPassword;
-    server.serve(createIssuer({ ...settings, machineSecret, secrets, accounts, sql: database, log }));
+    const machineSecrets = { mitra: demoPassword, integrasi: settings.serviceSecret };
+    server.serve(createIssuer({ ...settings, machineSecrets, secrets, accounts, sql: database, log }));
     loginSecret = secrets.loginSecret;
     health(true);
     log.info({ issuer: settings.issuerUrl, demoAccounts: demoPassword !== undefined }, "issuer is ready");

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { createServer, type RequestListener } from "node:http";
 import { type TestContext, test } from "node:test";
 import { Refused } from "#chassis/refusal.ts";
-import { passwordGrant, type TokenEndpoint } from "./issuer-client.ts";
+import type { TokenEndpoint } from "#chassis/token-endpoint.ts";
+import { passwordGrant } from "./issuer-client.ts";
 
 const request = {
   username: "siti",

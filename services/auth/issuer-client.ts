@@ -1,8 +1,6 @@
 // Asks an issuer's token endpoint for a token with a username and a password: ours, or Keycloak's Direct Access Grant.
 import { refuse } from "#chassis/refusal.ts";
-
-/** The first-party client we ask as; without a secret it is a public one. */
-export type IssuerClient = { id: string; secret?: string | undefined };
+import { postToken, type TokenEndpoint } from "#chassis/token-endpoint.ts";
 
 export type TokenAnswer =
   | { kind: "granted"; accessToken: string; tokenType: string; expiresIn: number }
@@ -16,15 +14,6 @@ export type PasswordGrant = (request: {
   password: string;
   traceparent: string;
 }) => Promise<TokenAnswer>;
-
-export type TokenEndpoint = {
-  /** Rejects while nobody knows it. */
-  tokenUrl: () => Promise<string>;
-  /** Undefined while the embedded issuer is starting. */
-  client: () => IssuerClient | undefined;
-  /** Longest wait for an answer. Default 3,000. */
-  timeoutMs?: number;
-};
 
 /** Both issuers' words for a password that must be replaced, in the error_description of invalid_grant. */
 export const PASSWORD_EXPIRED = "Account is not fully set up";
@@ -76,30 +65,6 @@ export function issuerUnavailable(cause?: unknown) {
   return refused;
 }
 
-/** A request to a token endpoint; whatever the issuer answers in JSON is an answer. */
-export async function postToken(
-  { tokenUrl, timeoutMs = 3_000 }: Pick<TokenEndpoint, "tokenUrl" | "timeoutMs">,
-  client: IssuerClient,
-  fields: Record<string, string>,
-  more: { headers?: Record<string, string>; signal?: AbortSignal | undefined } = {},
-): Promise<{ status: number; answer: Record<string, unknown> }> {
-  const form = new URLSearchParams(fields);
-  const headers: Record<string, string> = { accept: "application/json", ...more.headers };
-  const timeout = AbortSignal.timeout(timeoutMs);
-  if (client.secret === undefined) form.set("client_id", client.id);
-  else headers.authorization = `Basic ${btoa(`${formEncoded(client.id)}:${formEncoded(client.secret)}`)}`;
-  const response = await fetch(await tokenUrl(), {
-    method: "POST",
-    body: form,
-    headers,
-    // A password must not follow a redirect to somewhere else.
-    redirect: "error",
-    signal: more.signal ? AbortSignal.any([more.signal, timeout]) : timeout,
-  });
-  const answer = (await response.json()) as Record<string, unknown> | null;
-  return { status: response.status, answer: answer ?? {} };
-}
-
 function understood(status: number, answer: Record<string, unknown>): TokenAnswer {
   // RFC 6749 5.2 says 400; Keycloak answered 401 to a wrong password for years. Disabled accounts are an invalid_grant too.
   if ((status === 400 || status === 401) && answer.error === "invalid_grant") {
@@ -117,9 +82,4 @@ function understood(status: number, answer: Record<string, unknown>): TokenAnswe
   }
   // Our client is not registered, or not for this grant: nothing that the caller could do about.
   throw new Error(`the issuer refused this service: ${status} ${String(answer.error)}`);
-}
-
-/** RFC 6749 2.3.1: id and secret are form-encoded before they are joined. */
-function formEncoded(text: string): string {
-  return new URLSearchParams([["", text]]).toString().slice(1);
 }

@@ -15,8 +15,8 @@ export type IssuerDeps = {
   /** Claim "aud" of access tokens. */
   audience: string;
   tokenTtlSeconds: number;
-  /** Secret of the machine clients; without one there are none. */
-  machineSecret: string | undefined;
+  /** Secrets of the machine clients; without its own there is none of that name. */
+  machineSecrets: Readonly<Record<keyof typeof machines, string | undefined>>;
   secrets: IssuerSecrets;
   accounts: Accounts;
   sql: Sql;
@@ -36,9 +36,17 @@ const SIGNING_ALG = "ES256";
 const SESSION_SECONDS = 8 * 3_600;
 
 /** Clients that act for themselves (client_credentials). */
-const machines: Readonly<Record<string, { role: string; wilayah: string; scope: string }>> = {
+const machines = {
   mitra: { role: "mitra", wilayah: "ID", scope: "penduduk.verify penduduk.export" },
-};
+  /** A process of the mesh, for what it does by itself. */
+  integrasi: { role: "service", wilayah: "ID", scope: "lampid" },
+} as const;
+
+type Machine = { role: string; wilayah: string; scope: string };
+
+function machineOf(clientId: string): Machine | undefined {
+  return Object.hasOwn(machines, clientId) ? machines[clientId as keyof typeof machines] : undefined;
+}
 
 export function createIssuer(deps: IssuerDeps): Provider {
   const { issuerUrl, secrets, accounts, sql, log, tokenTtlSeconds } = deps;
@@ -92,7 +100,7 @@ export function createIssuer(deps: IssuerDeps): Provider {
     },
     extraTokenClaims: (ctx: Context, token: { kind: string; clientId: string }) => {
       if (token.kind === "ClientCredentials") {
-        const { role, wilayah } = machines[token.clientId] ?? {};
+        const { role, wilayah } = machineOf(token.clientId) ?? {};
         return { role, wilayah };
       }
       const { preferred_username, role, wilayah } = (ctx.oidc.entities.Account as AccountEntity).profile;
@@ -114,7 +122,7 @@ export function createIssuer(deps: IssuerDeps): Provider {
   return provider;
 }
 
-function clients({ machineSecret, secrets }: IssuerDeps): Record<string, unknown>[] {
+function clients({ machineSecrets, secrets }: IssuerDeps): Record<string, unknown>[] {
   return [
     {
       client_id: WEB_CLIENT_ID,
@@ -133,19 +141,21 @@ function clients({ machineSecret, secrets }: IssuerDeps): Record<string, unknown
       response_types: [],
       redirect_uris: [],
     },
-    ...(machineSecret === undefined ? [] : Object.keys(machines)).map((id) => ({
-      client_id: id,
-      client_secret: machineSecret,
-      grant_types: ["client_credentials"],
-      response_types: [],
-      redirect_uris: [],
-    })),
+    ...Object.entries(machineSecrets)
+      .filter(([, secret]) => secret !== undefined)
+      .map(([id, secret]) => ({
+        client_id: id,
+        client_secret: secret,
+        grant_types: ["client_credentials"],
+        response_types: [],
+        redirect_uris: [],
+      })),
   ];
 }
 
 function resourceServer({ audience, tokenTtlSeconds }: IssuerDeps, client: Client) {
   return {
-    scope: machines[client.clientId]?.scope ?? PEOPLE_SCOPE,
+    scope: machineOf(client.clientId)?.scope ?? PEOPLE_SCOPE,
     audience,
     accessTokenTTL: tokenTtlSeconds,
     accessTokenFormat: "jwt",

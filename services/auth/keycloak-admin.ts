@@ -1,11 +1,6 @@
 // Keycloak's Admin REST API, as far as accounts need it. Plain fetch: four requests are less to know than a client library.
-import {
-  type IssuerClient,
-  isClientRefused,
-  issuerUnavailable,
-  postToken,
-  type TokenEndpoint,
-} from "./issuer-client.ts";
+import { type IssuerClient, postToken, type TokenEndpoint } from "#chassis/token-endpoint.ts";
+import { isClientRefused, issuerUnavailable } from "./issuer-client.ts";
 
 /** A user of the realm (UserRepresentation); what is not named here is kept as it came. */
 export type KeycloakUser = {

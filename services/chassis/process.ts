@@ -1,7 +1,7 @@
 // A process of the mesh: configuration, telemetry, health, the gRPC server, and an orderly end. Every main.ts is a call of it.
 import type { Server } from "node:http";
 import type { DescService } from "@bufbuild/protobuf";
-import type { ServiceImpl } from "@connectrpc/connect";
+import type { ServiceImpl, Transport } from "@connectrpc/connect";
 import { Health } from "#gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "#gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "#gen/grpc/reflection/v1alpha/reflection_pb.ts";
@@ -17,9 +17,11 @@ import { createLogger, type Logger } from "./log.ts";
 import { runRelay } from "./outbox.ts";
 import { loadMeshPolicy, type Policy } from "./policy/policy.ts";
 import { reflectionService } from "./reflection.ts";
+import { authorizeAs, type ServiceToken, serviceToken } from "./service-token.ts";
 import { startTelemetry, type Telemetry } from "./telemetry.ts";
 import { type TokenVerifier, tokenVerifier } from "./token.ts";
-import { createWireServer, wireNames } from "./wire/wire.ts";
+import type { WireTransportOptions } from "./wire/types.ts";
+import { createWireServer, createWireTransport, wireNames } from "./wire/wire.ts";
 
 /** What a service's composition function is given. */
 export type ProcessContext = {
@@ -34,6 +36,8 @@ export type ProcessContext = {
   discovery: IssuerDiscovery;
   /** Aborts when the process is told to end. */
   signal: AbortSignal;
+  /** To another process of the mesh (LAMPID_UPSTREAM_<NAME>), as this process itself: what it does of its own accord. */
+  upstream: (name: string, options?: UpstreamOptions) => Transport;
   /** Offers an RPC service on the gRPC port. */
   serve: <Desc extends DescService>(service: Desc, implementation: Partial<ServiceImpl<Desc>>) => void;
   /** The service's own database (LAMPID_DATABASE_URL), watched by health; one that is not critical is only shown there. */
@@ -47,6 +51,11 @@ export type ProcessContext = {
   /** Called in reverse order at the end, after the server has drained. */
   onClose: (close: () => unknown) => void;
 };
+
+export type UpstreamOptions = Pick<
+  WireTransportOptions,
+  "readMaxBytes" | "writeMaxBytes" | "defaultTimeoutMs"
+>;
 
 export type ProcessOptions = {
   name: string;
@@ -125,6 +134,7 @@ async function start(
   const services: { service: DescService; implementation: Partial<ServiceImpl<DescService>> }[] = [];
   let database: Database | undefined;
   let bus: Promise<EventBus> | undefined;
+  let token: ServiceToken | undefined;
 
   const context: ProcessContext = {
     name,
@@ -136,6 +146,25 @@ async function start(
     verifyToken,
     discovery,
     signal: stop.signal,
+    upstream(upstream, options) {
+      // Read when it is needed: a process that calls nobody has no client.
+      token ??= serviceToken({
+        tokenUrl: async () => (await discovery.metadata()).tokenEndpoint,
+        client: {
+          id: config.string("LAMPID_SERVICE_CLIENT_ID", name),
+          secret: config.string("LAMPID_SERVICE_CLIENT_SECRET"),
+        },
+      });
+      const transport = createWireTransport({
+        wire: config.oneOf("LAMPID_WIRE", wireNames, "grpc-js"),
+        baseUrl: config.url(`LAMPID_UPSTREAM_${upstream.toUpperCase()}`, ["http:"]),
+        keepalive: { timeMs: 30_000, timeoutMs: 10_000 },
+        interceptors: [authorizeAs(token)],
+        ...options,
+      });
+      closers.push(transport.close);
+      return transport;
+    },
     serve(service, implementation) {
       services.push({ service, implementation: implementation as Partial<ServiceImpl<DescService>> });
       health.addService(service.typeName);

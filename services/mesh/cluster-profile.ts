@@ -10,6 +10,7 @@ export const CLUSTER_DEFAULTS = {
   LAMPID_ISSUER_URL: "http://127.0.0.1:8180/realms/lampid",
   LAMPID_ISSUER_CLIENT_SECRET: "rahasia",
   LAMPID_ISSUER_ADMIN_CLIENT_SECRET: "rahasia",
+  LAMPID_SERVICE_CLIENT_SECRET: "rahasia",
 } as const;
 
 /** What the user has set, and the defaults for the rest. */

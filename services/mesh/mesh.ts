@@ -29,7 +29,7 @@ import {
   readyUrl,
   urlsOf,
 } from "./processes.ts";
-import { DATABASES, type DatabaseName, provisionExternal } from "./provision.ts";
+import { DATABASES, type DatabaseName, provisionExternal, settleSecrets } from "./provision.ts";
 import { startWatchdog } from "./watchdog.ts";
 
 export type MeshOptions = {
@@ -267,6 +267,7 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
       dataDir: data.path,
       profile,
       databaseUrl: databases?.url,
+      serviceSecret: settleSecrets(data.path).secrets.service,
     });
     const keeper = keepRunning({
       name: spec.name,

@@ -134,6 +134,8 @@ export type EnvironmentOptions = {
   portOffset: number;
   dataDir: string;
   databaseUrl: ((role: DatabaseName, database?: "bus") => string) | undefined;
+  /** Embedded: of the processes that call others by themselves. In a cluster, the user says it. */
+  serviceSecret?: string;
 };
 
 /** Passed on where set: what programs expect to find, and what the user set for the mesh or for its telemetry. */
@@ -169,6 +171,7 @@ export function environmentOf(spec: ProcessSpec, options: EnvironmentOptions): R
   if (profile === "embedded") {
     child.LAMPID_ISSUER_URL = urls.issuer ?? `http://${LOOPBACK}:${8081 + portOffset}`;
     if (spec.issuerPort) child.LAMPID_ISSUER_PORT = String(spec.issuerPort + portOffset);
+    if (options.serviceSecret) child.LAMPID_SERVICE_CLIENT_SECRET = options.serviceSecret;
   }
   for (const { name } of processes) {
     if (name !== "gateway") child[`LAMPID_UPSTREAM_${name.toUpperCase()}`] = urls[name] as string;

@@ -20,7 +20,12 @@ export const DATABASES = [
 export type DatabaseName = (typeof DATABASES)[number];
 
 /** `<dataDir>/secrets.json`. */
-export type Secrets = { superuser: string; roles: Record<string, string> };
+export type Secrets = {
+  superuser: string;
+  roles: Record<string, string>;
+  /** Of the processes that call others by themselves, at the embedded issuer. */
+  service: string;
+};
 
 /**
  * Databases and roles, each made when missing; grants and passwords are set at every start, so that a hand-edited
@@ -83,8 +88,8 @@ export function readSecrets(dataDir: string): Secrets | undefined {
   const path = join(dataDir, "secrets.json");
   if (!existsSync(path)) return undefined;
   try {
-    const { superuser, roles } = JSON.parse(readFileSync(path, "utf8")) as Secrets;
-    if (typeof superuser === "string" && typeof roles === "object") return { superuser, roles };
+    const { superuser, roles, service } = JSON.parse(readFileSync(path, "utf8")) as Secrets;
+    if (typeof superuser === "string" && typeof roles === "object") return { superuser, roles, service };
   } catch {
     // Falls through: whatever is wrong with it, the answer is the same.
   }
@@ -126,10 +131,11 @@ export async function provisionExternal(superuserUrl: string, dataDir: string) {
 /** Passwords are URL- and SQL-safe: letters, digits, - and _. */
 export function completeSecrets(found: Secrets | undefined): Secrets {
   const password = () => randomBytes(24).toString("base64url");
-  const known = Object.entries({ superuser: found?.superuser, ...found?.roles });
+  const known = Object.entries({ superuser: found?.superuser, service: found?.service, ...found?.roles });
   const valid = new Map(known.filter(([, text]) => /^[\w-]{16,}$/.test(text ?? "")));
   return {
     superuser: valid.get("superuser") ?? password(),
+    service: valid.get("service") ?? password(),
     roles: Object.fromEntries(DATABASES.map((name) => [name, valid.get(name) ?? password()])),
   };
 }

@@ -45,6 +45,7 @@ test("neither file holds a secret: where one belongs there is a variable, which 
   }
   const withoutDefault = placeholders(text).filter(([, , fallback]) => fallback === undefined);
   assert.deepEqual(withoutDefault.map(([, name]) => name).sort(), [
+    "LAMPID_INTEGRASI_CLIENT_SECRET",
     "LAMPID_ISSUER_ADMIN_CLIENT_SECRET",
     "LAMPID_ISSUER_CLIENT_SECRET",
     "LAMPID_MITRA_CLIENT_SECRET",
@@ -96,6 +97,7 @@ test("each client has the one grant it is for; those that Keycloak adds to a rea
     [WEB_CLIENT_ID]: "standardFlowEnabled",
     [LOGIN_CLIENT_ID]: "directAccessGrantsEnabled",
     "lampid-admin": "serviceAccountsEnabled",
+    integrasi: "serviceAccountsEnabled",
     mitra: "serviceAccountsEnabled",
     account: "off",
     "account-console": "off",

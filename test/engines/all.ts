@@ -54,6 +54,7 @@ export async function startEngines(): Promise<Engines> {
         LAMPID_ISSUER_URL: keycloak.issuerUrl,
         LAMPID_ISSUER_CLIENT_SECRET: secrets.login,
         LAMPID_ISSUER_ADMIN_CLIENT_SECRET: secrets.admin,
+        LAMPID_SERVICE_CLIENT_SECRET: secrets.service,
         LAMPID_TEST_POSTGRES_URL: postgres.superuserUrl,
         LAMPID_TEST_KAFKA_BROKERS: kafka.brokers,
         LAMPID_TEST_MONGO_URL: mongo.url,

@@ -90,6 +90,7 @@ describe("compose.yaml", { skip }, () => {
         LAMPID_ISSUER_URL: `http://${published("keycloak", 8080)}/realms/lampid`,
         LAMPID_ISSUER_CLIENT_SECRET: keycloak.environment.LAMPID_ISSUER_CLIENT_SECRET,
         LAMPID_ISSUER_ADMIN_CLIENT_SECRET: keycloak.environment.LAMPID_ISSUER_ADMIN_CLIENT_SECRET,
+        LAMPID_SERVICE_CLIENT_SECRET: keycloak.environment.LAMPID_INTEGRASI_CLIENT_SECRET,
       },
       CLUSTER_DEFAULTS,
     );

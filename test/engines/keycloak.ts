@@ -33,11 +33,12 @@ const START_MS = 90_000;
 export const keycloakMissing = () => missing("java", "mvn");
 
 /** What the processes must be given besides LAMPID_ISSUER_URL: the secrets in compose.yaml. */
-export function keycloakSecrets(): { login: string; admin: string; demoPassword: string } {
+export function keycloakSecrets(): { login: string; admin: string; service: string; demoPassword: string } {
   const environment = composeEnvironment("keycloak");
   return {
     login: environment.LAMPID_ISSUER_CLIENT_SECRET!,
     admin: environment.LAMPID_ISSUER_ADMIN_CLIENT_SECRET!,
+    service: environment.LAMPID_INTEGRASI_CLIENT_SECRET!,
     demoPassword: environment.LAMPID_DEMO_PASSWORD!,
   };
 }

@@ -55,6 +55,7 @@ describe("a mesh on engines that fail", { skip, timeout: 200_000 }, () => {
         LAMPID_ISSUER_URL: keycloak.issuerUrl,
         LAMPID_ISSUER_CLIENT_SECRET: secrets.login,
         LAMPID_ISSUER_ADMIN_CLIENT_SECRET: secrets.admin,
+        LAMPID_SERVICE_CLIENT_SECRET: secrets.service,
       },
       {
         profile: "cluster",

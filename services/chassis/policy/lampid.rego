@@ -11,6 +11,9 @@ officers := {"operator", "supervisor", "admin_kota", "admin_pusat"}
 
 admins := {"admin_kota", "admin_pusat"}
 
+# The simulator's switches are for people, too; the rows it holds are for programs of the mesh alone.
+hub_users := {"admin_pusat", "service"}
+
 # Every method of the mesh. A method that is not here is denied, and a test compares this table with the contracts.
 #   roles   roles that may call it ("*": any valid token)
 #   scoped  bound to the caller's wilayah
@@ -48,6 +51,33 @@ methods := {
 		"scoped": true,
 	},
 	"lampid.notifikasi.v1.NotifikasiService/ResendPesan": {"roles": admins, "scoped": true},
+	"lampid.integrasi.v1.SinkronisasiService/StartSinkronisasi": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.integrasi.v1.SinkronisasiService/GetSinkronisasi": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.integrasi.v1.SinkronisasiService/ListSinkronisasi": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.integrasi.v1.SinkronisasiService/WatchSinkronisasi": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.integrasi.v1.SinkronisasiService/PauseSinkronisasi": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.integrasi.v1.SinkronisasiService/ResumeSinkronisasi": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.integrasi.v1.SinkronisasiService/CancelSinkronisasi": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.integrasi.v1.SinkronisasiService/ListKarantina": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.integrasi.v1.SinkronisasiService/GetKarantina": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.integrasi.v1.SinkronisasiService/RetryKarantina": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.integrasi.v1.SinkronisasiService/DismissKarantina": {"roles": {"admin_pusat"}, "scoped": false},
+	"google.longrunning.Operations/GetOperation": {"roles": {"admin_pusat"}, "scoped": false},
+	"google.longrunning.Operations/ListOperations": {"roles": {"admin_pusat"}, "scoped": false},
+	"google.longrunning.Operations/CancelOperation": {"roles": {"admin_pusat"}, "scoped": false},
+	"google.longrunning.Operations/WaitOperation": {"roles": {"admin_pusat"}, "scoped": false},
+	"google.longrunning.Operations/DeleteOperation": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.penggabungan.v1.PenggabunganService/MergePenduduk": {"roles": {"service"}, "scoped": false},
+	"lampid.penggabungan.v1.PenggabunganService/HitungPenduduk": {"roles": {"service"}, "scoped": false},
+	"lampid.dukcapil.v1.DukcapilHubService/GetHub": {"roles": hub_users, "scoped": false},
+	"lampid.dukcapil.v1.DukcapilHubService/StreamPenduduk": {"roles": {"service"}, "scoped": false},
+	"lampid.dukcapil.v1.DukcapilHubService/ListPenduduk": {"roles": {"service"}, "scoped": false},
+	"lampid.dukcapil.v1.DukcapilHubService/LookupPenduduk": {"roles": {"service"}, "scoped": false},
+	"lampid.dukcapil.v1.DukcapilHubService/HitungPenduduk": {"roles": {"service"}, "scoped": false},
+	"lampid.dukcapil.v1.DukcapilHubService/ReportPeristiwa": {"roles": {"service"}, "scoped": false},
+	"lampid.dukcapil.v1.DukcapilHubService/ChangePenduduk": {"roles": hub_users, "scoped": false},
+	"lampid.dukcapil.v1.DukcapilHubService/GetGangguan": {"roles": hub_users, "scoped": false},
+	"lampid.dukcapil.v1.DukcapilHubService/SetGangguan": {"roles": hub_users, "scoped": false},
 }
 
 # Methods that need no token: how else would one get one, or know that a process lives.

@@ -36,6 +36,33 @@ const expected: Record<string, string> = {
   "lampid.statistik.v1.StatistikService/WatchStats": "admin_pusat anywhere",
   "lampid.notifikasi.v1.NotifikasiService/ListPesan": "supervisor admin_kota admin_pusat scoped",
   "lampid.notifikasi.v1.NotifikasiService/ResendPesan": "admin_kota admin_pusat scoped",
+  "lampid.integrasi.v1.SinkronisasiService/StartSinkronisasi": "admin_pusat anywhere",
+  "lampid.integrasi.v1.SinkronisasiService/GetSinkronisasi": "admin_pusat anywhere",
+  "lampid.integrasi.v1.SinkronisasiService/ListSinkronisasi": "admin_pusat anywhere",
+  "lampid.integrasi.v1.SinkronisasiService/WatchSinkronisasi": "admin_pusat anywhere",
+  "lampid.integrasi.v1.SinkronisasiService/PauseSinkronisasi": "admin_pusat anywhere",
+  "lampid.integrasi.v1.SinkronisasiService/ResumeSinkronisasi": "admin_pusat anywhere",
+  "lampid.integrasi.v1.SinkronisasiService/CancelSinkronisasi": "admin_pusat anywhere",
+  "lampid.integrasi.v1.SinkronisasiService/ListKarantina": "admin_pusat anywhere",
+  "lampid.integrasi.v1.SinkronisasiService/GetKarantina": "admin_pusat anywhere",
+  "lampid.integrasi.v1.SinkronisasiService/RetryKarantina": "admin_pusat anywhere",
+  "lampid.integrasi.v1.SinkronisasiService/DismissKarantina": "admin_pusat anywhere",
+  "google.longrunning.Operations/GetOperation": "admin_pusat anywhere",
+  "google.longrunning.Operations/ListOperations": "admin_pusat anywhere",
+  "google.longrunning.Operations/CancelOperation": "admin_pusat anywhere",
+  "google.longrunning.Operations/WaitOperation": "admin_pusat anywhere",
+  "google.longrunning.Operations/DeleteOperation": "admin_pusat anywhere",
+  "lampid.penggabungan.v1.PenggabunganService/MergePenduduk": "service anywhere",
+  "lampid.penggabungan.v1.PenggabunganService/HitungPenduduk": "service anywhere",
+  "lampid.dukcapil.v1.DukcapilHubService/GetHub": "admin_pusat service anywhere",
+  "lampid.dukcapil.v1.DukcapilHubService/StreamPenduduk": "service anywhere",
+  "lampid.dukcapil.v1.DukcapilHubService/ListPenduduk": "service anywhere",
+  "lampid.dukcapil.v1.DukcapilHubService/LookupPenduduk": "service anywhere",
+  "lampid.dukcapil.v1.DukcapilHubService/HitungPenduduk": "service anywhere",
+  "lampid.dukcapil.v1.DukcapilHubService/ReportPeristiwa": "service anywhere",
+  "lampid.dukcapil.v1.DukcapilHubService/ChangePenduduk": "admin_pusat service anywhere",
+  "lampid.dukcapil.v1.DukcapilHubService/GetGangguan": "admin_pusat service anywhere",
+  "lampid.dukcapil.v1.DukcapilHubService/SetGangguan": "admin_pusat service anywhere",
 };
 
 // What every process serves besides.
@@ -102,7 +129,8 @@ before(async () => {
 
 describe("the method table", () => {
   test("of this test names every RPC of the contracts, and none that does not exist", async () => {
-    assert.deepEqual(Object.keys(expected).sort(), await contractMethods("lampid"));
+    const ours = [...(await contractMethods("lampid")), ...(await contractMethods("google"))];
+    assert.deepEqual(Object.keys(expected).sort(), ours.sort());
     assert.deepEqual(standard.toSorted(), await contractMethods("grpc"));
   });
 
@@ -111,7 +139,7 @@ describe("the method table", () => {
     const named = (text: string) => [...text.matchAll(/"([\w.]+\/\w+)"/g)].map((match) => match[1]!);
     const table = [...named(block("methods")), ...named(block("public"))];
     assert.equal(new Set(table).size, table.length, "a method is named twice");
-    const contracts = [...(await contractMethods("lampid")), ...(await contractMethods("grpc"))];
+    const contracts = (await Promise.all(["lampid", "google", "grpc"].map(contractMethods))).flat();
     assert.deepEqual(table.sort(), contracts.sort());
   });
 

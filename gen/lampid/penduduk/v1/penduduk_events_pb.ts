@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file lampid/penduduk/v1/penduduk_events.proto.
  */
 export const file_lampid_penduduk_v1_penduduk_events: GenFile = /*@__PURE__*/
-  fileDesc("CihsYW1waWQvcGVuZHVkdWsvdjEvcGVuZHVkdWtfZXZlbnRzLnByb3RvEhJsYW1waWQucGVuZHVkdWsudjEi8wEKEVBlbmR1ZHVrVGVyZGFmdGFyEhAKCHBlbmR1ZHVrGAEgASgJEhQKDG5pa190ZXJzYW1hchgCIAEoCRIRCgRuYW1hGAMgASgJQgOAAQESEAoIcHJvdmluc2kYBCABKAkSFAoMa29kZV93aWxheWFoGAUgASgJEkAKDWplbmlzX2tlbGFtaW4YBiABKA4yKS5sYW1waWQucGVuZHVkdWsudjEuUGVuZHVkdWsuSmVuaXNLZWxhbWluEg4KBnBlbGFrdRgHIAEoCRIpCgV3YWt0dRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAibwoRQmlvZGF0YURpcGVyYmFydWkSEAoIcGVuZHVkdWsYASABKAkSDQoFa29sb20YAiADKAkSDgoGcGVsYWt1GAMgASgJEikKBXdha3R1GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKPAQoTS2FydHVLZWx1YXJnYURpYnVhdBIWCg5rYXJ0dV9rZWx1YXJnYRgBIAEoCRIPCgdhbmdnb3RhGAIgAygJEhQKDGtvZGVfd2lsYXlhaBgDIAEoCRIOCgZwZWxha3UYBCABKAkSKQoFd2FrdHUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIncKDk5pa0RpdGVyYml0a2FuEhQKDG5pa190ZXJzYW1hchgBIAEoCRIUCgxrb2RlX3dpbGF5YWgYAiABKAkSDgoGcGVsYWt1GAMgASgJEikKBXdha3R1GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp, file_lampid_penduduk_v1_penduduk]);
+  fileDesc("CihsYW1waWQvcGVuZHVkdWsvdjEvcGVuZHVkdWtfZXZlbnRzLnByb3RvEhJsYW1waWQucGVuZHVkdWsudjEi8wEKEVBlbmR1ZHVrVGVyZGFmdGFyEhAKCHBlbmR1ZHVrGAEgASgJEhQKDG5pa190ZXJzYW1hchgCIAEoCRIRCgRuYW1hGAMgASgJQgOAAQESEAoIcHJvdmluc2kYBCABKAkSFAoMa29kZV93aWxheWFoGAUgASgJEkAKDWplbmlzX2tlbGFtaW4YBiABKA4yKS5sYW1waWQucGVuZHVkdWsudjEuUGVuZHVkdWsuSmVuaXNLZWxhbWluEg4KBnBlbGFrdRgHIAEoCRIpCgV3YWt0dRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAibwoRQmlvZGF0YURpcGVyYmFydWkSEAoIcGVuZHVkdWsYASABKAkSDQoFa29sb20YAiADKAkSDgoGcGVsYWt1GAMgASgJEikKBXdha3R1GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKPAQoTS2FydHVLZWx1YXJnYURpYnVhdBIWCg5rYXJ0dV9rZWx1YXJnYRgBIAEoCRIPCgdhbmdnb3RhGAIgAygJEhQKDGtvZGVfd2lsYXlhaBgDIAEoCRIOCgZwZWxha3UYBCABKAkSKQoFd2FrdHUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIncKDk5pa0RpdGVyYml0a2FuEhQKDG5pa190ZXJzYW1hchgBIAEoCRIUCgxrb2RlX3dpbGF5YWgYAiABKAkSDgoGcGVsYWt1GAMgASgJEikKBXdha3R1GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLcAQoUUGVuZHVkdWtEaXNpbmtyb25rYW4SFAoMc2lua3JvbmlzYXNpGAEgASgJEkEKB3NlbGlzaWgYAiADKAsyMC5sYW1waWQucGVuZHVkdWsudjEuUGVuZHVkdWtEaXNpbmtyb25rYW4uU2VsaXNpaBIOCgZqdW1sYWgYAyABKAUSKQoFd2FrdHUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGjAKB1NlbGlzaWgSFAoMa29kZV93aWxheWFoGAEgASgJEg8KB3NlbGlzaWgYAiABKAViBnByb3RvMw", [file_google_protobuf_timestamp, file_lampid_penduduk_v1_penduduk]);
 
 /**
  * PendudukTerdaftar: a resident was registered. Topic pendaftaran-events, key kode_wilayah.
@@ -220,4 +220,75 @@ export type NikDiterbitkan = Message<"lampid.penduduk.v1.NikDiterbitkan"> & {
  */
 export const NikDiterbitkanSchema: GenMessage<NikDiterbitkan> = /*@__PURE__*/
   messageDesc(file_lampid_penduduk_v1_penduduk_events, 3);
+
+/**
+ * PendudukDisinkronkan: a batch of rows of the hub was merged; one event a batch, not one a resident. Topic
+ * sinkronisasi-events, key the run's part.
+ *
+ * @generated from message lampid.penduduk.v1.PendudukDisinkronkan
+ */
+export type PendudukDisinkronkan = Message<"lampid.penduduk.v1.PendudukDisinkronkan"> & {
+  /**
+   * The run, "sinkronisasi/{uuid}".
+   *
+   * @generated from field: string sinkronisasi = 1;
+   */
+  sinkronisasi: string;
+
+  /**
+   * Kecamatan in which the number of living residents changed, by code; each once.
+   *
+   * @generated from field: repeated lampid.penduduk.v1.PendudukDisinkronkan.Selisih selisih = 2;
+   */
+  selisih: PendudukDisinkronkan_Selisih[];
+
+  /**
+   * Residents inserted, updated or closed.
+   *
+   * @generated from field: int32 jumlah = 3;
+   */
+  jumlah: number;
+
+  /**
+   * When it happened.
+   *
+   * @generated from field: google.protobuf.Timestamp waktu = 4;
+   */
+  waktu?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message lampid.penduduk.v1.PendudukDisinkronkan.
+ * Use `create(PendudukDisinkronkanSchema)` to create a new message.
+ */
+export const PendudukDisinkronkanSchema: GenMessage<PendudukDisinkronkan> = /*@__PURE__*/
+  messageDesc(file_lampid_penduduk_v1_penduduk_events, 4);
+
+/**
+ * Selisih is what the batch changed in one kecamatan.
+ *
+ * @generated from message lampid.penduduk.v1.PendudukDisinkronkan.Selisih
+ */
+export type PendudukDisinkronkan_Selisih = Message<"lampid.penduduk.v1.PendudukDisinkronkan.Selisih"> & {
+  /**
+   * Kecamatan code.
+   *
+   * @generated from field: string kode_wilayah = 1;
+   */
+  kodeWilayah: string;
+
+  /**
+   * Living residents more, or fewer.
+   *
+   * @generated from field: int32 selisih = 2;
+   */
+  selisih: number;
+};
+
+/**
+ * Describes the message lampid.penduduk.v1.PendudukDisinkronkan.Selisih.
+ * Use `create(PendudukDisinkronkan_SelisihSchema)` to create a new message.
+ */
+export const PendudukDisinkronkan_SelisihSchema: GenMessage<PendudukDisinkronkan_Selisih> = /*@__PURE__*/
+  messageDesc(file_lampid_penduduk_v1_penduduk_events, 4, 0);
 
