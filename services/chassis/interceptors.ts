@@ -179,8 +179,23 @@ export function authorize(policy: Policy): Interceptor {
 
 /** Checks every message that comes in against the rules in its contract (buf.validate). */
 export function validate(): Interceptor {
+  const check = contractChecker();
+  return (next) => (req) => {
+    if (!req.stream) {
+      check(req.method.input, req.message);
+      return next(req);
+    }
+    return next({ ...req, message: tapped(req.message, (message) => check(req.method.input, message)) });
+  };
+}
+
+/** Throws INVALID_ARGUMENT, field by field, for a message that breaks the rules in its contract. */
+export function contractChecker(): <Desc extends DescMessage>(
+  schema: Desc,
+  message: MessageShape<Desc>,
+) => void {
   const validator = createValidator({ regexMatch });
-  const check = <Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>) => {
+  return (schema, message) => {
     const result = validator.validate(schema, message);
     if (result.kind === "valid") return;
     if (result.kind === "error") throw result.error;
@@ -190,13 +205,6 @@ export function validate(): Interceptor {
       message: `invalid value in: ${[...new Set(result.violations.map(fieldPath))].join(", ")}`,
       violations: result.violations.map(toFieldViolation),
     });
-  };
-  return (next) => (req) => {
-    if (!req.stream) {
-      check(req.method.input, req.message);
-      return next(req);
-    }
-    return next({ ...req, message: tapped(req.message, (message) => check(req.method.input, message)) });
   };
 }
 

@@ -15,6 +15,7 @@ test("each kind of refusal has its gRPC code", () => {
     precondition: Code.FailedPrecondition,
     exhausted: Code.ResourceExhausted,
     unavailable: Code.Unavailable,
+    dataLoss: Code.DataLoss,
   };
   for (const [kind, code] of Object.entries(codes)) {
     assert.equal(refusalToError(refuse(kind as RefusalKind, "R", "m").refusal).code, code);

@@ -17,6 +17,7 @@ export const refusalCodes = {
   precondition: Code.FailedPrecondition,
   exhausted: Code.ResourceExhausted,
   unavailable: Code.Unavailable,
+  dataLoss: Code.DataLoss,
 } as const;
 
 export type RefusalKind = keyof typeof refusalCodes;

@@ -63,6 +63,13 @@ export function loadWilayah(): WilayahIndex {
   };
 }
 
+/** Codes of all kelurahan/desa, sorted: 84,000 texts, for who needs every one. */
+export function loadKelurahan(): string[] {
+  return readLines("villages")
+    .map((line) => line.slice(0, line.indexOf(",")))
+    .sort();
+}
+
 function readLines(name: string): string[] {
   const data = join(dirname(createRequire(import.meta.url).resolve("idn-area-data/package.json")), "data");
   const lines = readFileSync(join(data, `${name}.csv`), "utf8").split(/\r?\n/);

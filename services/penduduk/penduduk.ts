@@ -2,12 +2,17 @@
 import type { ProcessContext } from "#chassis/process.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import { PendudukService } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
+import { PenggabunganService } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
+import { penggabunganService } from "./penggabungan/service.ts";
 import { postgresPendudukStore } from "./postgres-store.ts";
 import { pendudukService } from "./service.ts";
 
 export function composePenduduk(context: ProcessContext): void {
   const db = context.database();
+  const clock = () => new Date();
   const store = postgresPendudukStore(db);
-  context.serve(PendudukService, pendudukService({ store, wilayah: loadWilayah(), clock: () => new Date() }));
+  const wilayah = loadWilayah();
+  context.serve(PendudukService, pendudukService({ store, wilayah, clock }));
+  context.serve(PenggabunganService, penggabunganService({ db, wilayah, clock }));
   context.relayOutbox();
 }

@@ -4,7 +4,6 @@ import { createBatcher } from "#chassis/batcher.ts";
 import type { Database, Sql } from "#chassis/database.ts";
 import { idempotently, isIdempotencyConflict } from "#chassis/idempotency.ts";
 import { appendToOutbox } from "#chassis/outbox.ts";
-import { NATION } from "#chassis/wilayah.ts";
 import { MAX_SERIAL } from "./domain/nik.ts";
 import { registerStatement } from "./register-statement.ts";
 import type {
@@ -15,6 +14,7 @@ import type {
   RegisterCommand,
   RegisterOutcome,
 } from "./store.ts";
+import { wilayahRange } from "./wilayah-range.ts";
 
 /**
  * Registrations that arrive together share one statement: a commit of its own for each takes six times
@@ -141,24 +141,28 @@ export function pendudukTransaction(sql: Sql): PendudukTransaction {
       return rows.map(toRecord);
     },
 
-    async update(id, change, at) {
+    async update(id, change, at, eventId) {
       const entries = Object.entries(change) as [keyof BiodataChange, string | number][];
-      const assignments = entries.map(([field], index) => `${BIODATA_COLUMNS[field]} = $${index + 3}`);
-      await sql.query(
-        `update penduduk set ${[...assignments, "revision = revision + 1", "updated_at = $2"].join(", ")} where id = $1`,
-        [id, at, ...entries.map(([, value]) => value)],
-      );
+      const assignments = entries.map(([field], index) => `${BIODATA_COLUMNS[field]} = $${index + 4}`);
+      assignments.push("revision = revision + 1", "updated_at = $2", "perubahan_lokal = $3");
+      await sql.query(`update penduduk set ${assignments.join(", ")} where id = $1`, [
+        id,
+        at,
+        eventId,
+        ...entries.map(([, value]) => value),
+      ]);
     },
 
-    async createKartuKeluarga(record) {
+    async createKartuKeluarga(record, eventId) {
       await sql.query(
         `insert into kartu_keluarga (id, nomor_kk, alamat, kode_wilayah, created_at) values ($1, $2, $3, $4, $5)`,
         [record.id, record.nomorKk, record.alamat, record.kodeWilayah, record.createdAt],
       );
       await sql.query(
-        `update penduduk p set kartu_keluarga = $1, shdk = m.shdk, revision = p.revision + 1, updated_at = $2
+        `update penduduk p set kartu_keluarga = $1, shdk = m.shdk, revision = p.revision + 1, updated_at = $2,
+           perubahan_lokal = $4
          from json_to_recordset($3::json) as m(id uuid, shdk smallint) where p.id = m.id`,
-        [record.id, record.createdAt, JSON.stringify(record.anggota)],
+        [record.id, record.createdAt, JSON.stringify(record.anggota), eventId],
       );
     },
 
@@ -237,11 +241,6 @@ const BIODATA_COLUMNS: Record<keyof BiodataChange, string> = {
   statusPerkawinan: "status_perkawinan",
   golonganDarah: "golongan_darah",
 };
-
-/** Half-open range of codes that are the wilayah or lie in it; "/" is the character after ".". */
-function wilayahRange(kode: string): [string, string] {
-  return kode === NATION ? ["", "~"] : [kode, `${kode}/`];
-}
 
 // biome-ignore lint/suspicious/noExplicitAny: rows of pg are untyped; this is the one place that reads them.
 function toRecord(row: any): PendudukRecord {

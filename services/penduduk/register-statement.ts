@@ -36,9 +36,9 @@ with incoming as materialized (
   from incoming r join idempotency i on i.subject = r.actor and i.request_id = r.request_id
 ), inserted as (
   insert into penduduk (id, nik, nama, alamat, kode_wilayah, tanggal_lahir, tempat_lahir, pekerjaan, rt, rw, nama_ibu,
-    nama_ayah, jenis_kelamin, agama, status_perkawinan, golongan_darah, status, created_at, updated_at)
+    nama_ayah, jenis_kelamin, agama, status_perkawinan, golongan_darah, status, perubahan_lokal, created_at, updated_at)
   select id, nik, nama, alamat, kode_wilayah, tanggal_lahir, tempat_lahir, pekerjaan, rt, rw, nama_ibu, nama_ayah,
-    jenis_kelamin, agama, status_perkawinan, golongan_darah, status, at, at
+    jenis_kelamin, agama, status_perkawinan, golongan_darah, status, event_id, at, at
   from incoming r where not exists (select 1 from known where known.id = r.id)
   order by nik
   on conflict (nik) do nothing

@@ -240,7 +240,6 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
             "the record has changed; read it again and repeat the change",
           );
         }
-        await tx.update(id, change, now);
         const event = eventOf(
           "penduduk-events",
           biodata.name,
@@ -255,6 +254,7 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
             waktu: timestampFromDate(now),
           },
         );
+        await tx.update(id, change, now, event.id);
         await tx.append(event, auditOf(ctx, actor, biodata.name, before.kodeWilayah, now));
         const after = { ...before, ...change, revision: before.revision + 1, updatedAt: now };
         return create(UpdateBiodataResponseSchema, { penduduk: toMessage(after) });
@@ -296,7 +296,6 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
           createdAt: now,
           anggota,
         };
-        await tx.createKartuKeluarga(record);
         const name = kartuKeluargaName(record.id);
         const event = eventOf("penduduk-events", name, name, actor, now, KartuKeluargaDibuatSchema, {
           kartuKeluarga: name,
@@ -305,6 +304,7 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
           pelaku: actor.subject,
           waktu: timestampFromDate(now),
         });
+        await tx.createKartuKeluarga(record, event.id);
         await tx.append(event, auditOf(ctx, actor, name, record.kodeWilayah, now));
         return create(CreateKartuKeluargaResponseSchema, { kartuKeluarga: kartuKeluargaMessage(record) });
       };

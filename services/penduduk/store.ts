@@ -125,7 +125,9 @@ export type PendudukTransaction = {
   nextSerial: (kind: "nik" | "kk", prefix: string) => Promise<number | undefined>;
   findByIdForUpdate: (id: string) => Promise<PendudukRecord | undefined>;
   findByNikForUpdate: (niks: readonly string[]) => Promise<PendudukRecord[]>;
-  update: (id: string, change: BiodataChange, at: Date) => Promise<void>;
-  createKartuKeluarga: (record: KartuKeluargaRecord) => Promise<void>;
+  /** `eventId` tells of the change; until the hub acknowledges it, no row of the hub overwrites the resident. */
+  update: (id: string, change: BiodataChange, at: Date, eventId: string) => Promise<void>;
+  /** The same holds for the members. */
+  createKartuKeluarga: (record: KartuKeluargaRecord, eventId: string) => Promise<void>;
   append: (event: OutboxEvent, audit: AuditEntry) => Promise<void>;
 };

@@ -315,7 +315,7 @@ export function pendudukStoreContract(name: string, underTest: () => PendudukSto
       test("an update changes the given columns, raises the revision, and leaves the rest", async () => {
         const { record } = await registered();
         const at = new Date("2026-12-01T00:00:00Z");
-        await transaction((tx) => tx.update(record.id, { nama: "Nama Baru", agama: 3 }, at));
+        await transaction((tx) => tx.update(record.id, { nama: "Nama Baru", agama: 3 }, at, uuidv7()));
         assert.deepEqual(await store.findById(record.id), {
           ...record,
           nama: "Nama Baru",
@@ -345,7 +345,7 @@ export function pendudukStoreContract(name: string, underTest: () => PendudukSto
         const add = () =>
           transaction(async (tx) => {
             const before = await tx.findByIdForUpdate(record.id);
-            await tx.update(record.id, { rt: String(Number(before!.rt || "0") + 1) }, NOW);
+            await tx.update(record.id, { rt: String(Number(before!.rt || "0") + 1) }, NOW, uuidv7());
           });
         await Promise.all(Array.from({ length: 20 }, add));
         const after = await store.findById(record.id);
@@ -359,7 +359,7 @@ export function pendudukStoreContract(name: string, underTest: () => PendudukSto
           { ...member(child.record), shdk: 4 },
           { ...member(head.record), shdk: 1 },
         ]);
-        await transaction((tx) => tx.createKartuKeluarga(card));
+        await transaction((tx) => tx.createKartuKeluarga(card, uuidv7()));
         for (const key of [{ id: card.id }, { nomorKk: card.nomorKk }]) {
           const found = await store.findKartuKeluarga(key);
           assert.deepEqual(
@@ -380,7 +380,7 @@ export function pendudukStoreContract(name: string, underTest: () => PendudukSto
           transaction(async (tx) => {
             const [resident] = await tx.findByNikForUpdate([record.nik]);
             if (resident!.nomorKk !== "") return "already";
-            await tx.createKartuKeluarga(newCard([{ ...member(record), shdk: 1 }]));
+            await tx.createKartuKeluarga(newCard([{ ...member(record), shdk: 1 }]), uuidv7());
             return "joined";
           });
         const outcomes = await Promise.all(Array.from({ length: 6 }, join));

@@ -67,7 +67,7 @@ export type HasilGabung = Message<"lampid.penggabungan.v1.HasilGabung"> & {
   konflik: number;
 
   /**
-   * Duplicates: another row of the hub has the same NIK; the newer one is kept.
+   * Duplicates: another row of the hub has the same NIK; the one with the lower id is kept.
    *
    * @generated from field: int32 ganda = 7;
    */

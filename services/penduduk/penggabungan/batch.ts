@@ -1,0 +1,213 @@
+// A batch of the hub before it meets the database: its checksum, its rows, what is wrong with them, and, where the whole of
+// it is expected to be new, the bytes that insert it.
+import { crc32 } from "node:zlib";
+import { v7 as uuidv7 } from "uuid";
+import { refuse } from "#chassis/refusal.ts";
+import type { KelompokPenduduk } from "#gen/lampid/dukcapil/v1/penduduk_hub_pb.ts";
+import { Penduduk_Status as Status } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
+import { asciiOf, FIELD, type HubRow, Malformed, newHubRow, readRow, rowBounds } from "./hub-row.ts";
+import { birthDaysOf, type RowCheck, type RowViolation } from "./hub-rules.ts";
+import {
+  beginRow,
+  type CopyBuffer,
+  finishCopy,
+  microsOf,
+  newCopyBuffer,
+  putInt,
+  putResident,
+  putText,
+  putTimestamp,
+  putUuid,
+  textSize,
+} from "./resident-copy.ts";
+
+/** Columns of `kartu_keluarga` in the order of {@link putFamily}. */
+export const FAMILY_COLUMNS = "id, nomor_kk, alamat, kode_wilayah, revision, created_at";
+
+export type BadRow = RowViolation & { index: number };
+
+export type Batch = {
+  bytes: Buffer;
+  /** First byte and end of each row. */
+  bounds: Int32Array;
+  bad: BadRow[];
+  /** The lowest and the highest number of the hub among the good rows. */
+  ids: [least: number, most: number];
+  at: Date;
+  /** What inserts all good rows, when that is what is expected. */
+  inserts: Inserts | undefined;
+};
+
+export type Inserts = {
+  residents: Buffer;
+  /** Family cards that the rows name; undefined when there are none. */
+  families: Buffer | undefined;
+  rows: number;
+  /** Of them, rows that the hub withdrew. */
+  closed: number;
+  /** Living residents by kecamatan. */
+  living: Map<string, number>;
+};
+
+/** Families come together, but a batch may end within one: the next batch of a stream goes on with it. */
+export type LastFamily = { nomorKk: string; id: Uint8Array };
+
+/** Throws DATA_LOSS for a batch that is not what the hub wrote. */
+export function readBatch(kelompok: KelompokPenduduk): Pick<Batch, "bytes" | "bounds"> {
+  const { isi, jumlah } = kelompok;
+  const bytes = Buffer.from(isi.buffer, isi.byteOffset, isi.byteLength);
+  if (crc32(bytes) !== kelompok.crc32) {
+    throw refuse("dataLoss", "BATCH_CORRUPT", "the batch does not match its checksum; send it again");
+  }
+  let bounds: Int32Array;
+  try {
+    bounds = rowBounds(bytes);
+  } catch (cause) {
+    if (!(cause instanceof Malformed)) throw cause;
+    throw refuse("dataLoss", "BATCH_CORRUPT", "the batch cannot be decoded; send it again");
+  }
+  if (bounds.length !== jumlah * 2) {
+    throw refuse("dataLoss", "BATCH_CORRUPT", `the batch says ${jumlah} rows and has ${bounds.length / 2}`);
+  }
+  return { bytes, bounds };
+}
+
+/**
+ * Checks every row. With `asNew` the good ones are also made ready to be inserted, in the same pass: most of the work of
+ * a first run.
+ */
+export function prepareBatch(
+  { bytes, bounds }: Pick<Batch, "bytes" | "bounds">,
+  check: RowCheck,
+  at: Date,
+  asNew: { family: LastFamily | undefined } | undefined,
+): { batch: Batch; family: LastFamily | undefined } {
+  const row = newHubRow();
+  const bad: BadRow[] = [];
+  let [least, most] = [Number.MAX_SAFE_INTEGER, 0];
+  const writer = asNew && insertWriter(bytes.length, at, asNew.family);
+  for (let index = 0; index * 2 < bounds.length; index++) {
+    const violation = readAndCheck(row, bytes, bounds, index, check);
+    if (violation) {
+      bad.push({ ...violation, index });
+      continue;
+    }
+    const id = row.value[FIELD.id]!;
+    if (id < least) least = id;
+    if (id > most) most = id;
+    writer?.add(row);
+  }
+  return {
+    batch: { bytes, bounds, bad, ids: [least, most], at, inserts: writer?.finish() },
+    family: writer?.family(),
+  };
+}
+
+/** Reads row `index` of a batch; of one that cannot be decoded, as far as it can be. */
+export function rowAt(
+  row: HubRow,
+  { bytes, bounds }: Pick<Batch, "bytes" | "bounds">,
+  index: number,
+): HubRow {
+  try {
+    readRow(row, bytes, bounds[index * 2]!, bounds[index * 2 + 1]!);
+  } catch (cause) {
+    if (!(cause instanceof Malformed)) throw cause;
+  }
+  return row;
+}
+
+/** What the registry stores: a row that the hub withdrew is closed, whatever else it says. */
+export function storedStatus(row: HubRow): number {
+  return row.value[FIELD.dihapus] ? Status.DITUTUP : row.value[FIELD.status]!;
+}
+
+/** A new id, ordered by time. */
+export function newId(): Uint8Array {
+  return uuidv7(undefined, new Uint8Array(16));
+}
+
+export function putFamily(copy: CopyBuffer, row: HubRow, id: Uint8Array, atMicros: number): void {
+  beginRow(copy, 6, textSize(row));
+  putUuid(copy, id);
+  putText(copy, row, FIELD.nomorKk);
+  putText(copy, row, FIELD.alamat);
+  putText(copy, row, FIELD.kodeWilayah);
+  putInt(copy, 1);
+  putTimestamp(copy, atMicros);
+}
+
+function readAndCheck(
+  row: HubRow,
+  bytes: Buffer,
+  bounds: Int32Array,
+  index: number,
+  check: RowCheck,
+): RowViolation | undefined {
+  try {
+    readRow(row, bytes, bounds[index * 2]!, bounds[index * 2 + 1]!);
+  } catch (cause) {
+    if (!(cause instanceof Malformed)) throw cause;
+    return { alasan: "UNDECODABLE", kolom: "" };
+  }
+  return check(row);
+}
+
+function insertWriter(size: number, at: Date, first: LastFamily | undefined) {
+  // A row takes some 60 bytes more in PostgreSQL's format than in Protobuf's.
+  const residents = newCopyBuffer(size + size / 2);
+  const families = newCopyBuffer(size / 4);
+  const known = new Map<string, Uint8Array>(first && [[first.nomorKk, first.id]]);
+  const living = new Map<string, number>();
+  const atMicros = microsOf(at);
+  let last = first;
+  let closed = 0;
+
+  function familyOf(row: HubRow): Uint8Array | undefined {
+    if (row.length[FIELD.nomorKk] === 0) return undefined;
+    const nomorKk = asciiOf(row, FIELD.nomorKk);
+    if (last?.nomorKk === nomorKk) return last.id;
+    let id = known.get(nomorKk);
+    if (!id) {
+      id = newId();
+      known.set(nomorKk, id);
+      putFamily(families, row, id, atMicros);
+    }
+    last = { nomorKk, id };
+    return id;
+  }
+
+  return {
+    add(row: HubRow): void {
+      const { value } = row;
+      const status = storedStatus(row);
+      if (status === Status.DITUTUP) closed++;
+      if (status === Status.AKTIF) {
+        const kecamatan = row.bytes.toString(
+          "latin1",
+          row.start[FIELD.kodeWilayah]!,
+          row.start[FIELD.kodeWilayah]! + 8,
+        );
+        living.set(kecamatan, (living.get(kecamatan) ?? 0) + 1);
+      }
+      putResident(residents, row, {
+        id: newId(),
+        kartuKeluarga: familyOf(row),
+        status,
+        birthDays: birthDaysOf(row)!,
+        versi: value[FIELD.versi]!,
+        idHub: value[FIELD.id]!,
+        perubahanLokal: undefined,
+        atMicros,
+      });
+    },
+    finish: (): Inserts => ({
+      residents: finishCopy(residents),
+      families: families.rows > 0 ? finishCopy(families) : undefined,
+      rows: residents.rows,
+      closed,
+      living,
+    }),
+    family: () => last,
+  };
+}

@@ -1,0 +1,212 @@
+// Merges one batch in one transaction: residents, family cards, what was put aside, event, audit row and the answer commit
+// together or not at all.
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { v7 as uuidv7 } from "uuid";
+import { appendToAudit } from "#chassis/audit.ts";
+import type { Actor } from "#chassis/caller.ts";
+import type { Database, Sql } from "#chassis/database.ts";
+import { appendToOutbox } from "#chassis/outbox.ts";
+import { PendudukDisinkronkanSchema } from "#gen/lampid/penduduk/v1/penduduk_events_pb.ts";
+import {
+  type HasilGabung,
+  HasilGabungSchema,
+  type MergePendudukResponse,
+  MergePendudukResponseSchema,
+  BarisDisisihkan_Sebab as Sebab,
+} from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
+import type { Order } from "../domain/merge.ts";
+import { type Batch, FAMILY_COLUMNS, rowAt } from "./batch.ts";
+import { copyIn } from "./copy-in.ts";
+import { newHubRow } from "./hub-row.ts";
+import { mergeKnown } from "./merge-known.ts";
+import { findPutAside, forgetPutAside, type PutAside, putAside, rememberPutAside } from "./put-aside.ts";
+import { RESIDENT_COLUMNS } from "./resident-copy.ts";
+
+export const MERGE_METHOD = "lampid.penggabungan.v1.PenggabunganService/MergePenduduk";
+
+/** Where a batch comes from; with its bytes' checksum, what makes it the same batch when it comes again. */
+export type BatchKey = {
+  sinkronisasi: string;
+  bagian: string;
+  dari: string;
+  sampai: string;
+  crc32: number;
+};
+
+export type MergeOptions = { ujiCoba: boolean; order: Order; actor: Actor };
+
+/** What a batch changes, gathered while it is merged. */
+export type Effects = {
+  /** Residents inserted or changed. */
+  written: number;
+  hasil: HasilGabung;
+  putAside: PutAside[];
+  /** Rows that had been put aside, by their number at the hub. */
+  restored: number[];
+  /** Living residents more or fewer, by kecamatan. */
+  living: Map<string, number>;
+};
+
+/** A transaction that ran into another one is repeated: with what is there now, it goes another way. */
+const MAX_ATTEMPTS = 6;
+
+/**
+ * The answer to a batch, after the commit. Rows that are all expected to be new are inserted without a look; where that
+ * fails, each row meets the resident of its NIK.
+ */
+export async function mergeBatch(
+  db: Database,
+  key: BatchKey,
+  batch: Batch,
+  options: MergeOptions,
+): Promise<MergePendudukResponse> {
+  for (let attempt = 0; ; attempt++) {
+    const isBlind = attempt === 0 && batch.inserts !== undefined && !options.ujiCoba;
+    try {
+      return await (options.ujiCoba
+        ? trial(db, key, batch, options)
+        : db.transaction((sql) => merge(sql, key, batch, options, isBlind)));
+    } catch (cause) {
+      if (attempt === MAX_ATTEMPTS - 1 || !isContention(cause, isBlind)) throw cause;
+    }
+  }
+}
+
+/** Whether all rows of the batch were new: then the next ones may be, too. */
+export function wasAllNew({ hasil }: MergePendudukResponse): boolean {
+  const { baru = 0, diperbarui = 0, takBerubah = 0, ditutup = 0 } = hasil ?? {};
+  return baru + ditutup > 0 && diperbarui + takBerubah === 0;
+}
+
+/** The same without a trace: what a trial run is for. */
+async function trial(
+  db: Database,
+  key: BatchKey,
+  batch: Batch,
+  options: MergeOptions,
+): Promise<MergePendudukResponse> {
+  const rolledBack = new Error("a trial is rolled back");
+  let answer: MergePendudukResponse | undefined;
+  await db
+    .transaction(async (sql) => {
+      answer = await merge(sql, key, batch, options, false);
+      throw rolledBack;
+    })
+    .catch((cause) => {
+      if (cause !== rolledBack) throw cause;
+    });
+  return answer!;
+}
+
+async function merge(
+  sql: Sql,
+  key: BatchKey,
+  batch: Batch,
+  options: MergeOptions,
+  isBlind: boolean,
+): Promise<MergePendudukResponse> {
+  const { ujiCoba, actor } = options;
+  const before = ujiCoba ? undefined : await findAnswer(sql, key);
+  if (before) return before;
+
+  const effects: Effects = {
+    written: 0,
+    hasil: create(HasilGabungSchema),
+    putAside: batch.bad.map((bad) => putAside(rowAt(newHubRow(), batch, bad.index), Sebab.KARANTINA, bad)),
+    restored: [],
+    living: new Map(),
+  };
+  const known = await findPutAside(sql, ...batch.ids);
+  if (isBlind && known.size === 0) await insertBlindly(sql, batch, effects);
+  else await mergeKnown(sql, batch, options, known, effects);
+
+  const { hasil, restored } = effects;
+  hasil.dikarantina = batch.bad.length;
+  await rememberPutAside(sql, effects.putAside);
+  await forgetPutAside(sql, restored);
+  const answer = create(MergePendudukResponseSchema, {
+    sampai: key.sampai,
+    hasil,
+    disisihkan: effects.putAside.map(({ baris }) => baris),
+    dipulihkan: restored.map(BigInt),
+  });
+  if (effects.written > 0) {
+    await appendToOutbox(sql, [eventOf(key, effects, batch.at, actor)]);
+    await appendToAudit(sql, {
+      ...actor,
+      action: MERGE_METHOD,
+      resource: key.sinkronisasi,
+      wilayah: key.bagian,
+      at: batch.at,
+    });
+  }
+  await sql.query({
+    name: "penggabungan-jawab",
+    text: `insert into penggabungan_batch (sinkronisasi, bagian, dari, crc32, jawaban) values ($1, $2, $3, $4, $5)
+           on conflict (sinkronisasi, bagian, dari) do update set crc32 = excluded.crc32, jawaban = excluded.jawaban`,
+    values: [
+      key.sinkronisasi,
+      key.bagian,
+      key.dari,
+      key.crc32,
+      toBinary(MergePendudukResponseSchema, answer),
+    ],
+  });
+  return answer;
+}
+
+async function findAnswer(sql: Sql, key: BatchKey): Promise<MergePendudukResponse | undefined> {
+  const { rows } = await sql.query({
+    name: "penggabungan-jawaban",
+    text: `select jawaban from penggabungan_batch
+           where sinkronisasi = $1 and bagian = $2 and dari = $3 and crc32 = $4`,
+    values: [key.sinkronisasi, key.bagian, key.dari, key.crc32],
+  });
+  return rows[0] && fromBinary(MergePendudukResponseSchema, rows[0].jawaban);
+}
+
+/** COPY straight into the tables. Fails with a unique violation when any of the rows is there. */
+async function insertBlindly(sql: Sql, { inserts }: Batch, effects: Effects): Promise<void> {
+  const { hasil, living } = effects;
+  const { families, residents, rows, closed, living: born } = inserts!;
+  if (families)
+    await copyIn(sql, `copy kartu_keluarga (${FAMILY_COLUMNS}) from stdin (format binary)`, families);
+  if (rows > 0)
+    await copyIn(sql, `copy penduduk (${RESIDENT_COLUMNS}) from stdin (format binary)`, residents);
+  effects.written = rows;
+  hasil.baru = rows - closed;
+  hasil.ditutup = closed;
+  for (const [kecamatan, count] of born) living.set(kecamatan, count);
+}
+
+function eventOf({ sinkronisasi, bagian }: BatchKey, effects: Effects, at: Date, actor: Actor) {
+  const selisih = [...effects.living]
+    .filter(([, count]) => count !== 0)
+    .map(([kodeWilayah, count]) => ({ kodeWilayah, selisih: count }))
+    .sort((a, b) => (a.kodeWilayah < b.kodeWilayah ? -1 : 1));
+  return {
+    id: uuidv7(),
+    topic: "sinkronisasi-events" as const,
+    key: bagian,
+    type: PendudukDisinkronkanSchema.typeName,
+    subject: sinkronisasi,
+    time: at.toISOString(),
+    traceparent: actor.traceparent,
+    data: toBinary(
+      PendudukDisinkronkanSchema,
+      create(PendudukDisinkronkanSchema, {
+        sinkronisasi,
+        selisih,
+        jumlah: effects.written,
+        waktu: timestampFromDate(at),
+      }),
+    ),
+  };
+}
+
+/** Unique and foreign keys that another transaction, or the row that is already there, stands in the way of; deadlocks. */
+function isContention(cause: unknown, isBlind: boolean): boolean {
+  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  return code === "23505" || code === "40P01" || code === "40001" || (isBlind && code === "23503");
+}

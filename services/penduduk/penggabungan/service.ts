@@ -1,0 +1,86 @@
+// PenggabunganService: batches of the hub in, acknowledgements out, one after the other, each after its commit.
+import type { ServiceImpl } from "@connectrpc/connect";
+import { createLane } from "#chassis/batcher.ts";
+import { actorOf } from "#chassis/caller.ts";
+import type { Database } from "#chassis/database.ts";
+import type { WilayahIndex } from "#chassis/wilayah.ts";
+import type {
+  MergePendudukRequest,
+  PenggabunganService,
+} from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
+import { civilDate } from "../domain/clock.ts";
+import type { Order } from "../domain/merge.ts";
+import { type Batch, type LastFamily, prepareBatch, readBatch } from "./batch.ts";
+import { countRegistry, forgetOldAnswers } from "./count-registry.ts";
+import { daysOf, rowCheck } from "./hub-rules.ts";
+import { mergeBatch, wasAllNew } from "./merge-batch.ts";
+
+export type Deps = {
+  db: Database;
+  wilayah: Pick<WilayahIndex, "has">;
+  clock: () => Date;
+};
+
+/** Connections that merging may take from the pool; the rest is for people. */
+const MERGE_LANE = { maxInFlight: 3, maxQueue: 100 };
+
+export function penggabunganService({ db, wilayah, clock }: Deps): ServiceImpl<typeof PenggabunganService> {
+  const takeTurn = createLane(MERGE_LANE);
+
+  return {
+    async *mergePenduduk(requests, ctx) {
+      const actor = actorOf(ctx);
+      await forgetOldAnswers(db);
+      const check = rowCheck({ hasWilayah: wilayah.has, todayDays: daysSince2000(civilDate(clock())) });
+      // A guess that costs little when it is wrong: the first row that is there ends the insertion.
+      let areNew = true;
+      let family: LastFamily | undefined;
+
+      function prepare(request: MergePendudukRequest): { request: MergePendudukRequest; batch: Batch } {
+        const order = orderOf(request);
+        const asNew = areNew && order === "none" && !request.ujiCoba ? { family } : undefined;
+        const prepared = prepareBatch(readBatch(request.kelompok!), check, clock(), asNew);
+        family = prepared.family;
+        return { request, batch: prepared.batch };
+      }
+
+      // One batch ahead: while PostgreSQL works on a batch, the next one is checked and encoded.
+      const iterator = requests[Symbol.asyncIterator]();
+      const next = async () => {
+        const { done, value } = await iterator.next();
+        return done ? undefined : prepare(value);
+      };
+      let upcoming = next();
+      for (;;) {
+        const current = await upcoming;
+        if (!current) return;
+        upcoming = next();
+        // Whoever awaits it hears of its failure; until then it must not count as unhandled.
+        upcoming.catch(() => {});
+        const { request, batch } = current;
+        const { sinkronisasi, bagian, ujiCoba } = request;
+        const { dari, sampai, crc32 } = request.kelompok!;
+        const key = { sinkronisasi, bagian, dari, sampai, crc32 };
+        const options = { ujiCoba, order: orderOf(request), actor };
+        const answer = await takeTurn(() => mergeBatch(db, key, batch, options));
+        areNew = wasAllNew(answer);
+        yield answer;
+      }
+    },
+
+    async hitungPenduduk({ kodeWilayah }) {
+      return { wilayah: await countRegistry(db, kodeWilayah) };
+    },
+  };
+}
+
+function orderOf({ paksa, koreksi }: MergePendudukRequest): Order {
+  if (koreksi) return "koreksi";
+  return paksa ? "paksa" : "none";
+}
+
+/** @param date ISO 8601. */
+function daysSince2000(date: string): number {
+  const [year, month, day] = date.split("-").map(Number);
+  return daysOf(year!, month!, day!)!;
+}
