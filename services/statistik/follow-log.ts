@@ -1,14 +1,16 @@
 // Keeps the counters in step with the log, also when the store they are in turns out to be a new one.
 import { forever, pause } from "#chassis/backoff.ts";
-import type { EventBus, SubscribeOptions, Subscription } from "#chassis/bus/event-bus.ts";
+import type { EventBus, SubscribeOptions, Subscription, Topic } from "#chassis/bus/event-bus.ts";
 import type { HealthSetter } from "#chassis/health.ts";
 import type { Logger } from "#chassis/log.ts";
 import type { Generation, StatistikStore } from "./store.ts";
 
 export type FollowLogDeps = {
   bus: Pick<EventBus, "subscribe" | "lag">;
-  /** Without its group: that is ours to choose. */
-  subscription: Omit<SubscribeOptions, "group">;
+  /** All of them together are the log. */
+  topics: readonly [Topic, ...Topic[]];
+  /** Without its topic and group: those are ours to choose. */
+  subscription: Omit<SubscribeOptions, "topic" | "group">;
   store: Pick<StatistikStore, "generation" | "markComplete">;
   health: HealthSetter;
   log: Logger;
@@ -24,38 +26,44 @@ export type FollowLogDeps = {
  * the log, health says so. Runs until the signal aborts; who closes the bus closes the last subscription.
  */
 export async function followLog(deps: FollowLogDeps): Promise<void> {
-  const { bus, subscription, store, health, log, signal, checkMs = 1_000 } = deps;
-  const { topic, isTransient = () => false } = subscription;
+  const { bus, topics, subscription, store, health, log, signal, checkMs = 1_000 } = deps;
+  const { isTransient = () => false } = subscription;
   let followed: Followed | undefined;
   let lastTrouble = "";
 
   async function follow({ id, isComplete }: Generation): Promise<Followed> {
-    const length = isComplete ? 0 : await bus.lag(topic, NOBODY);
+    const parts: Part[] = [];
+    for (const topic of topics) {
+      const length = isComplete ? 0 : await bus.lag(topic, NOBODY);
+      parts.push({ topic, group: groupOf(id, topic, topics), length });
+    }
     if (followed) {
       log.warn({ generation: id }, "the store is new: counting again from the beginning of the log");
       health(false, COUNTING_AGAIN);
-      await followed.subscription.close();
+      await Promise.all(followed.subscriptions.map((each) => each.close()));
     }
-    const group = groupOf(id);
     return {
       id,
-      group,
-      length,
+      parts,
       since: performance.now(),
-      subscription: bus.subscribe({ ...subscription, group }),
+      subscriptions: parts.map(({ topic, group }) => bus.subscribe({ ...subscription, topic, group })),
     };
   }
 
-  async function isCounted({ group, length }: Followed): Promise<boolean> {
-    // In this order: an event that is published in between is taken for one that is not counted.
-    const lengthNow = await bus.lag(topic, NOBODY);
-    const lag = await bus.lag(topic, group);
-    // Events may leave the log at its old end, so the group's own end will do as well.
-    return lag === 0 || lengthNow - lag >= length;
+  async function isCounted({ parts }: Followed): Promise<boolean> {
+    for (const { topic, group, length } of parts) {
+      // In this order: an event that is published in between is taken for one that is not counted.
+      const lengthNow = await bus.lag(topic, NOBODY);
+      const lag = await bus.lag(topic, group);
+      // Events may leave the log at its old end, so the group's own end will do as well.
+      if (lag > 0 && lengthNow - lag < length) return false;
+    }
+    return true;
   }
 
-  async function noteCounted({ id, length, since }: Followed): Promise<void> {
+  async function noteCounted({ id, parts, since }: Followed): Promise<void> {
     await store.markComplete(id);
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
     const seconds = ((performance.now() - since) / 1000).toFixed(1);
     log.info({ generation: id, events: length }, `the log is counted, in ${seconds} s`);
   }
@@ -92,11 +100,16 @@ export async function followLog(deps: FollowLogDeps): Promise<void> {
 
 type Followed = {
   id: string;
-  group: string;
-  /** Events in the log when it was begun. */
-  length: number;
+  parts: Part[];
   since: number;
-  subscription: Subscription;
+  subscriptions: Subscription[];
+};
+
+type Part = {
+  topic: Topic;
+  group: string;
+  /** Events in the topic when it was begun. */
+  length: number;
 };
 
 /** What health says of counters that nobody can be asked about. */
@@ -107,6 +120,7 @@ const COUNTING_AGAIN = "counting again from the log";
 /** A group that never handles anything: its lag is the length of the log. */
 const NOBODY = "statistik-nobody";
 
-function groupOf(generationId: string): string {
-  return `statistik-${generationId}`;
+/** The first topic was there before there were others: its group keeps its name, and its place in the log. */
+function groupOf(generationId: string, topic: Topic, [first]: readonly Topic[]): string {
+  return topic === first ? `statistik-${generationId}` : `statistik-${generationId}-${topic}`;
 }

@@ -10,10 +10,11 @@ export function postgresStatistikStore(sql: Sql): StatistikStore {
         // A relay that was killed publishes again, so an event may be in one batch twice. In the order of the key: two
         // batches that share events must not wait for each other in a circle.
         text: `with incoming as materialized (
-                 select distinct on ("eventId") * from json_to_recordset($1::json) as r("eventId" uuid, "kodeKecamatan" text, delta int)
-                 order by "eventId"
+                 select distinct on ("eventId", "kodeKecamatan") *
+                 from json_to_recordset($1::json) as r("eventId" uuid, "kodeKecamatan" text, delta int)
+                 order by "eventId", "kodeKecamatan"
                ), fresh as (
-                 insert into inbox (consumer, event_id) select 'statistik', "eventId" from incoming
+                 insert into inbox (consumer, event_id) select distinct 'statistik', "eventId" from incoming order by 2
                  on conflict do nothing returning event_id
                )
                insert into jumlah_kecamatan as j (kode, jumlah)

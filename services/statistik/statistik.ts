@@ -5,7 +5,7 @@ import type { HealthSetter } from "#chassis/health.ts";
 import type { ProcessContext } from "#chassis/process.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import { StatistikService } from "#gen/lampid/statistik/v1/statistik_service_pb.ts";
-import { countRegistrations } from "./consumer.ts";
+import { countResidents } from "./consumer.ts";
 import { followLog, NOT_KNOWN } from "./follow-log.ts";
 import { postgresStatistikStore } from "./postgres-store.ts";
 import { statistikService } from "./service.ts";
@@ -22,10 +22,10 @@ export async function composeStatistik(context: ProcessContext): Promise<void> {
   context.background(
     followLog({
       bus: await context.bus(),
+      topics: ["pendaftaran-events", "sinkronisasi-events"],
       subscription: {
-        topic: "pendaftaran-events",
         lingerMs: 50,
-        handler: countRegistrations(store, () => changes.emit("change")),
+        handler: countResidents(store, () => changes.emit("change")),
         isTransient: isUnavailable,
       },
       store,

@@ -1,6 +1,6 @@
 // The port to the counters. One contract suite (test/statistik/store.contract.ts) holds for every adapter.
 
-/** One resident more (or fewer) in a kecamatan. */
+/** Residents more (or fewer) in a kecamatan. An event may tell of several kecamatan, of each once, always the same. */
 export type Count = {
   eventId: string;
   kodeKecamatan: string;
@@ -19,7 +19,7 @@ export type Generation = {
 
 export type StatistikStore = {
   /**
-   * Counts each event id once, however often it comes, in whatever batches. When it resolves, all of the batch is
+   * Counts each event id once, however often it comes, in whatever batches; all of an event's counts come in one batch. When it resolves, all of the batch is
    * counted; when it throws, any part of it may be: apply it again, nothing counts twice. A batch that can never be
    * counted is refused before any of it is.
    */

@@ -15,7 +15,7 @@ import { isDatabaseUnavailable, openDatabase } from "#chassis/database.ts";
 import { createLogger } from "#chassis/log.ts";
 import { appendToOutbox, type OutboxEvent, runRelay } from "#chassis/outbox.ts";
 import { PendudukTerdaftarSchema } from "#gen/lampid/penduduk/v1/penduduk_events_pb.ts";
-import { countRegistrations } from "../../services/statistik/consumer.ts";
+import { countResidents } from "../../services/statistik/consumer.ts";
 import { postgresStatistikStore } from "../../services/statistik/postgres-store.ts";
 import { kafkaMissing, startKafka } from "../engines/kafka.ts";
 import { createTestDatabase } from "../harness/database.ts";
@@ -88,7 +88,7 @@ async function measure(open: () => EventBus): Promise<Figures> {
   const latencies: number[] = [];
   let counted = 0;
 
-  const count = countRegistrations(postgresStatistikStore(counters), () => {});
+  const count = countResidents(postgresStatistikStore(counters), () => {});
   consumer.subscribe({
     topic: "pendaftaran-events",
     group: "bench",

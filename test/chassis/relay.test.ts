@@ -10,7 +10,7 @@ import { type Database, isDatabaseUnavailable, openDatabase } from "#chassis/dat
 import { createLogger } from "#chassis/log.ts";
 import { appendToOutbox, runRelay } from "#chassis/outbox.ts";
 import { PendudukTerdaftarSchema } from "#gen/lampid/penduduk/v1/penduduk_events_pb.ts";
-import { countRegistrations } from "../../services/statistik/consumer.ts";
+import { countResidents } from "../../services/statistik/consumer.ts";
 import { postgresStatistikStore } from "../../services/statistik/postgres-store.ts";
 import { createTestDatabase, runAs, type TestDatabase } from "../harness/database.ts";
 import { eventually } from "../harness/eventually.ts";
@@ -121,7 +121,7 @@ function registeredEvent(id: string, key: string) {
 /** Counts with the real consumer, and remembers what came, by key. */
 function subscribe(group: string) {
   const arrived = new Map<string, string[]>();
-  const count = countRegistrations(postgresStatistikStore(statistik), () => {});
+  const count = countResidents(postgresStatistikStore(statistik), () => {});
   const subscription = bus.subscribe({
     topic,
     group,

@@ -8,7 +8,7 @@ import { createLogger } from "#chassis/log.ts";
 import { isMongoUnavailable, type Mongo, openMongo, probeMongo } from "#chassis/mongo.ts";
 import { Refused } from "#chassis/refusal.ts";
 import { PendudukTerdaftarSchema } from "#gen/lampid/penduduk/v1/penduduk_events_pb.ts";
-import { countRegistrations } from "../../services/statistik/consumer.ts";
+import { countResidents } from "../../services/statistik/consumer.ts";
 import {
   type Bucket,
   COLLECTION,
@@ -185,7 +185,7 @@ describe("counters in MongoDB", { skip: mongoMissing() }, () => {
         }),
       ),
     };
-    await countRegistrations(store, () => {})([event]);
+    await countResidents(store, () => {})([event]);
     assert.deepEqual(await db.collection(COLLECTION).find().toArray(), [
       {
         _id: "32.01.01/2026-11",

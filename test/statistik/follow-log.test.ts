@@ -5,17 +5,20 @@ import type { BatchHandler, EventBus } from "#chassis/bus/event-bus.ts";
 import { createPostgresBus } from "#chassis/bus/postgres-bus.ts";
 import { type Database, isDatabaseUnavailable, openDatabase } from "#chassis/database.ts";
 import { createLogger } from "#chassis/log.ts";
-import { countRegistrations } from "../../services/statistik/consumer.ts";
+import { countResidents } from "../../services/statistik/consumer.ts";
 import { type FollowLogDeps, followLog } from "../../services/statistik/follow-log.ts";
 import { postgresStatistikStore } from "../../services/statistik/postgres-store.ts";
 import type { StatistikStore } from "../../services/statistik/store.ts";
 import { createTestDatabase, type TestDatabase } from "../harness/database.ts";
 import { eventually } from "../harness/eventually.ts";
-import { registered } from "./registered.ts";
+import { registered, synchronised } from "./registered.ts";
 
 const silent = createLogger("test", "silent");
 const topic = "pendaftaran-events";
+const other = "sinkronisasi-events";
 const BATCH = 20;
+/** Residents that came by synchronisation, in one event. */
+const SYNCHRONISED = 7;
 
 let databases: { statistik: TestDatabase; bus: TestDatabase };
 let db: Database;
@@ -26,6 +29,7 @@ before(async () => {
   db = openDatabase({ url: databases.statistik.url, name: "test", log: silent });
   store = postgresStatistikStore(db);
   await publish(3 * BATCH);
+  await usingBus((bus) => bus.publish(other, [synchronised({ "32.01.01": SYNCHRONISED })]));
 });
 
 after(async () => {
@@ -50,7 +54,7 @@ async function publish(events: number): Promise<void> {
 }
 
 async function assertAllCounted(): Promise<void> {
-  assert.deepEqual(await store.countByProvinsi(), [{ kode: "32", jumlah: published }]);
+  assert.deepEqual(await store.countByProvinsi(), [{ kode: "32", jumlah: published + SYNCHRONISED }]);
 }
 
 type Following = {
@@ -81,14 +85,14 @@ function start(
     bus: {
       lag: bus.lag,
       subscribe(options) {
-        groups.push(options.group);
+        if (options.topic === topic) groups.push(options.group);
         return bus.subscribe(options);
       },
     },
+    topics: [topic, other],
     subscription: {
-      topic,
       batchSize: BATCH,
-      handler: over.handler ?? countRegistrations(store, () => {}),
+      handler: over.handler ?? countResidents(store, () => {}),
       isTransient: isDatabaseUnavailable,
     },
     store: { ...store, ...over.store },
@@ -139,7 +143,7 @@ describe("a store that has counted nothing", () => {
 
   test("does not serve while the log is being counted, however little is left", async () => {
     const gate = Promise.withResolvers<void>();
-    const count = countRegistrations(store, () => {});
+    const count = countResidents(store, () => {});
     let left = published;
     const counter = start({
       async handler(events) {
@@ -157,7 +161,7 @@ describe("a store that has counted nothing", () => {
   });
 
   test("is filled to the end when the process ends half-way, and does not serve before", async () => {
-    const count = countRegistrations(store, () => {});
+    const count = countResidents(store, () => {});
     let batches = 0;
     const first = start({ handler: async (events) => (batches++ === 0 ? await count(events) : throwAway()) });
     await eventually(() => batches > 1);
@@ -214,7 +218,7 @@ describe("a store that has counted the log", () => {
 
   test("and is lost while the process runs is counted again from the log, and says so", async () => {
     const gate = Promise.withResolvers<void>();
-    const count = countRegistrations(store, () => {});
+    const count = countResidents(store, () => {});
     const counter = start({
       async handler(events) {
         await gate.promise;

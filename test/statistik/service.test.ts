@@ -11,13 +11,14 @@ import { createLogger } from "#chassis/log.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import { PendudukTerdaftarSchema } from "#gen/lampid/penduduk/v1/penduduk_events_pb.ts";
 import { StatistikService, type WatchStatsResponse } from "#gen/lampid/statistik/v1/statistik_service_pb.ts";
-import { countRegistrations } from "../../services/statistik/consumer.ts";
+import { countResidents } from "../../services/statistik/consumer.ts";
 import { postgresStatistikStore } from "../../services/statistik/postgres-store.ts";
 import { statistikService } from "../../services/statistik/service.ts";
 import type { StatistikStore } from "../../services/statistik/store.ts";
 import { as, assertRefused, assertViolations, componentClient } from "../harness/component.ts";
 import { createTestDatabase, type TestDatabase } from "../harness/database.ts";
 import { eventually } from "../harness/eventually.ts";
+import { synchronised } from "./registered.ts";
 
 const NOW = new Date("2026-11-20T03:00:00Z");
 const pusat = as("admin_pusat", "ID");
@@ -33,7 +34,7 @@ before(async () => {
   database = await createTestDatabase("statistik");
   db = openDatabase({ url: database.url, name: "test", log: createLogger("test", "silent") });
   store = postgresStatistikStore(db);
-  handle = countRegistrations(store, () => changes.emit("change"));
+  handle = countResidents(store, () => changes.emit("change"));
   const service = statistikService({ store, wilayah: loadWilayah(), clock: () => NOW, changes });
   client = await componentClient(StatistikService, service);
 });
@@ -73,6 +74,14 @@ describe("the consumer", () => {
     await handle([event, event]);
     await handle([event, registeredIn("32.01.01")]);
     assert.deepEqual(await store.countByKecamatan("32"), [{ kode: "32.01.01", jumlah: 2 }]);
+  });
+
+  test("counts a synchronised batch to each of its kecamatan, more or fewer, once", async () => {
+    const batch = synchronised({ "32.01.01": 300, "31.71.01": 20 });
+    await handle([batch, batch, registeredIn("32.01.01")]);
+    await handle([synchronised({ "32.01.01": -1 }), batch]);
+    assert.deepEqual(await store.countByKecamatan("32"), [{ kode: "32.01.01", jumlah: 300 }]);
+    assert.deepEqual(await store.countByKecamatan("31"), [{ kode: "31.71.01", jumlah: 20 }]);
   });
 
   test("passes over events of other types, whatever they hold", async () => {

@@ -51,6 +51,16 @@ export function statistikStoreContract(name: string, underTest: () => StatistikS
       assert.equal(await jumlah("13.01.01"), 2);
     });
 
+    test("an event that tells of several kecamatan counts in each of them, once", async () => {
+      const event = [
+        { ...count("39.01.01", 300), eventId: randomUUID() },
+        { ...count("39.01.02", -2), eventId: "" },
+      ];
+      event[1]!.eventId = event[0]!.eventId;
+      for (let n = 0; n < 3; n++) await store.apply([...event, ...event]);
+      assert.deepEqual([await jumlah("39.01.01"), await jumlah("39.01.02")], [300, -2]);
+    });
+
     test("batches that come at once, in two processes, with the same events in another order, count each once", async () => {
       const events = Array.from({ length: 300 }, (_, n) => count(["14.01.01", "14.01.02"][n % 2]!));
       await Promise.all(
