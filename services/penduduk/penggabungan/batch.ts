@@ -1,12 +1,12 @@
 // A batch of the hub before it meets the database: its checksum, its rows, what is wrong with them, and, where the whole of
 // it is expected to be new, the bytes that insert it.
 import { crc32 } from "node:zlib";
-import { v7 as uuidv7 } from "uuid";
 import { refuse } from "#chassis/refusal.ts";
 import type { KelompokPenduduk } from "#gen/lampid/dukcapil/v1/penduduk_hub_pb.ts";
 import { Penduduk_Status as Status } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
 import { asciiOf, FIELD, type HubRow, Malformed, newHubRow, readRow, rowBounds } from "./hub-row.ts";
 import { birthDaysOf, type RowCheck, type RowViolation } from "./hub-rules.ts";
+import { idSource } from "./new-ids.ts";
 import {
   beginRow,
   type CopyBuffer,
@@ -122,11 +122,6 @@ export function storedStatus(row: HubRow): number {
   return row.value[FIELD.dihapus] ? Status.DITUTUP : row.value[FIELD.status]!;
 }
 
-/** A new id, ordered by time. */
-export function newId(): Uint8Array {
-  return uuidv7(undefined, new Uint8Array(16));
-}
-
 export function putFamily(copy: CopyBuffer, row: HubRow, id: Uint8Array, atMicros: number): void {
   beginRow(copy, 6, textSize(row));
   putUuid(copy, id);
@@ -160,6 +155,7 @@ function insertWriter(size: number, at: Date, first: LastFamily | undefined) {
   const known = new Map<string, Uint8Array>(first && [[first.nomorKk, first.id]]);
   const living = new Map<string, number>();
   const atMicros = microsOf(at);
+  const newId = idSource(at);
   let last = first;
   let closed = 0;
 
@@ -169,7 +165,8 @@ function insertWriter(size: number, at: Date, first: LastFamily | undefined) {
     if (last?.nomorKk === nomorKk) return last.id;
     let id = known.get(nomorKk);
     if (!id) {
-      id = newId();
+      // Kept, for the other members.
+      id = newId().slice();
       known.set(nomorKk, id);
       putFamily(families, row, id, atMicros);
     }

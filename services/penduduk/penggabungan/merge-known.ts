@@ -6,11 +6,12 @@ import { DaftarPendudukHubSchema, PendudukHubSchema } from "#gen/lampid/dukcapil
 import { Penduduk_Status as Status } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
 import { BarisDisisihkan_Sebab as Sebab } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
 import { type Decision, decideMerge, type LocalState } from "../domain/merge.ts";
-import { type Batch, FAMILY_COLUMNS, newId, putFamily, rowAt, storedStatus } from "./batch.ts";
+import { type Batch, FAMILY_COLUMNS, putFamily, rowAt, storedStatus } from "./batch.ts";
 import { copyIn } from "./copy-in.ts";
 import { asciiOf, FIELD, newHubRow, readRow, rowBounds } from "./hub-row.ts";
 import { birthDaysOf } from "./hub-rules.ts";
 import type { Effects, MergeOptions } from "./merge-batch.ts";
+import { type IdSource, idSource } from "./new-ids.ts";
 import { type PutAside, putAside } from "./put-aside.ts";
 import {
   finishCopy,
@@ -176,7 +177,8 @@ async function write(
   { living }: Effects,
 ): Promise<void> {
   if (steps.length === 0) return;
-  const families = await settleFamilies(sql, batch, steps);
+  const newId = idSource(batch.at);
+  const families = await settleFamilies(sql, batch, steps, newId);
   const inserts = newCopyBuffer(1024);
   const updates = newCopyBuffer(1024);
   const row = newHubRow();
@@ -186,7 +188,7 @@ async function write(
     const status = storedStatus(row);
     const nomorKk = asciiOf(row, FIELD.nomorKk);
     const keys: ResidentKeys = {
-      id: local ? parseUuid(local.id) : newId(),
+      id: local ? parseUuid(local.id) : newId().slice(),
       kartuKeluarga: nomorKk === "" ? undefined : families.get(nomorKk),
       status,
       birthDays: birthDaysOf(row)!,
@@ -211,6 +213,7 @@ async function settleFamilies(
   sql: Sql,
   batch: Batch,
   steps: readonly Step[],
+  newId: IdSource,
 ): Promise<Map<string, Uint8Array>> {
   const row = newHubRow();
   const named = new Map<string, number>();
@@ -227,7 +230,7 @@ async function settleFamilies(
   const copy = newCopyBuffer(1024);
   for (const [nomorKk, index] of named) {
     if (ids.has(nomorKk)) continue;
-    const id = newId();
+    const id = newId().slice();
     ids.set(nomorKk, id);
     putFamily(copy, rowAt(row, batch, index), id, microsOf(batch.at));
   }
