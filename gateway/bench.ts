@@ -14,7 +14,9 @@ import {
 import type { Transport } from "@connectrpc/connect";
 import { breakTransport } from "#chassis/breaker.ts";
 import { success_status } from "#gen/lampid/option/v1/http_pb.ts";
+import { PendudukSchema } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
 import {
+  ExportPendudukResponseSchema,
   PendudukService,
   RegisterPendudukRequestSchema,
   RegisterPendudukResponseSchema,
@@ -31,11 +33,16 @@ const body = JSON.stringify({
   provinsi: "Jawa Barat",
 });
 const runMs = 4_000;
+const batchRows = 500;
+const downloadBatches = 400;
 
 if (process.argv[2] === "load") {
   await load(Number(process.argv[3]));
+} else if (process.argv[2] === "read") {
+  await readAll(Number(process.argv[3]), process.argv[4]!, process.argv[5]!);
 } else {
-  await measure();
+  if (process.argv[2] !== "downloads") await measure();
+  await measureDownloads();
 }
 
 async function measure(): Promise<void> {
@@ -107,6 +114,130 @@ async function measure(): Promise<void> {
       ...Object.fromEntries(Object.entries(parts).map(([name, us]) => [`${name}_us`, us])),
     }),
   );
+}
+
+/** What a server stream costs: ExportPenduduk, 500 residents a message, read by another process. */
+async function measureDownloads(): Promise<void> {
+  const penduduk = Array.from({ length: batchRows }, (_, n) =>
+    create(PendudukSchema, {
+      name: `penduduk/0198e6a0-0000-7000-8000-${String(n).padStart(12, "0")}`,
+      nik: String(3201010101900000 + n),
+      nama: `Budi Santoso ${n}`,
+      alamat: `Jl. Merdeka ${n}`,
+      provinsi: "Jawa Barat",
+      kodeWilayah: "32.01.01.1006",
+      jenisKelamin: 1,
+      tanggalLahir: "1990-01-01",
+      tempatLahir: "Bogor",
+      agama: 1,
+      statusPerkawinan: 2,
+      golonganDarah: 1,
+      pekerjaan: "Guru",
+      rt: "001",
+      rw: "002",
+      namaIbu: "Aminah",
+      namaAyah: "Agus",
+      nomorKk: "3201010101900001",
+      shdk: 1,
+      status: 1,
+      etag: "1",
+      createTime: { seconds: 1_790_000_000n },
+      updateTime: { seconds: 1_790_000_000n },
+    }),
+  );
+  const whole = create(ExportPendudukResponseSchema, { penduduk, cursor: "32:32.01.01.1006:x" });
+  const basic = create(ExportPendudukResponseSchema, {
+    cursor: whole.cursor,
+    penduduk: penduduk.map(
+      ({ name, nik, nama, provinsi, kodeWilayah, jenisKelamin, tanggalLahir, status, updateTime }) =>
+        create(PendudukSchema, {
+          ...{ name, nik, nama, provinsi, kodeWilayah, jenisKelamin, tanggalLahir, status, updateTime },
+        }),
+    ),
+  });
+  const messages = { "23 fields": whole, "9 fields": basic };
+  const rows: Record<string, Record<string, number>> = {};
+  for (const [name, message] of Object.entries(messages)) {
+    const bytes = toBinary(ExportPendudukResponseSchema, message);
+    const decodeUs = time(() => fromBinary(ExportPendudukResponseSchema, bytes), 400);
+    const toJsonUs = time(() => toJson(ExportPendudukResponseSchema, message), 400);
+    const textUs = time(() => JSON.stringify(toJson(ExportPendudukResponseSchema, message)), 400);
+    const text = JSON.stringify(toJson(ExportPendudukResponseSchema, message));
+    rows[`${name}: decode`] = perRow(decodeUs, bytes.byteLength);
+    rows[`${name}: to JSON objects`] = perRow(toJsonUs, 0);
+    rows[`${name}: to JSON text`] = perRow(textUs, Buffer.byteLength(text));
+    const decoded = () => fromBinary(ExportPendudukResponseSchema, bytes);
+    for (const encoding of ["identity", "gzip"]) {
+      rows[`${name}: download, ${encoding}`] = await downloadRow(decoded, "*/*", encoding);
+    }
+    rows[`${name}: download, events`] = await downloadRow(decoded, "text/event-stream", "identity");
+  }
+  console.table(rows);
+  console.log(JSON.stringify(rows));
+
+  function perRow(us: number, bytes: number) {
+    return {
+      rows_s: Math.round((batchRows / us) * 1e6),
+      us_row: round(us / batchRows),
+      bytes_row: round(bytes / batchRows),
+    };
+  }
+}
+
+/** Rows a second from an upstream that answers at once, and what they cost this process. */
+async function downloadRow(next: () => Message, accept: string, encoding: string) {
+  async function* messages() {
+    for (let n = 0; n < downloadBatches; n++) yield next();
+  }
+  const header = new Headers();
+  const transport = {
+    stream: async () => ({ stream: true, message: messages(), header, trailer: header }),
+  } as unknown as Transport;
+  const gateway = createGateway({
+    upstreams: [{ name: "penduduk", services: [PendudukService], transport }],
+    registry: createRegistry(),
+    verify: () => ({ subject: "bench" }),
+    limits: { callsPerMinute: 1_000_000_000 },
+  });
+  const listener = createListener({ handler: gateway.handle });
+  const { port } = await listener.listen(0, "127.0.0.1");
+  const child = fork(import.meta.filename, ["read", String(port), accept, encoding]);
+  await new Promise((resolve) => child.once("message", resolve)); // warm
+  const before = process.cpuUsage();
+  child.send("go");
+  const { bytes, ms } = await new Promise<{ bytes: number; ms: number }>((resolve) =>
+    child.once("message", resolve as never),
+  );
+  const { user, system } = process.cpuUsage(before);
+  await listener.close(100);
+  gateway.close();
+  const count = batchRows * downloadBatches;
+  return {
+    rows_s: Math.round((count / ms) * 1000),
+    us_row: round((user + system) / count),
+    bytes_row: round(bytes / count),
+  };
+}
+
+async function readAll(port: number, accept: string, encoding: string): Promise<void> {
+  const path = "/v1/penduduk:export?kodeWilayah=32";
+  const read = () =>
+    new Promise<number>((resolve) => {
+      const headers = { accept, "accept-encoding": encoding };
+      http.get({ port, path, headers }, (response) => {
+        let bytes = 0;
+        response.on("data", (chunk: Buffer) => {
+          bytes += chunk.length;
+        });
+        response.on("end", () => resolve(bytes));
+      });
+    });
+  await read();
+  process.send!("warm");
+  await new Promise((resolve) => process.once("message", resolve));
+  const startedAtMs = performance.now();
+  const bytes = await read();
+  process.send!({ bytes, ms: performance.now() - startedAtMs }, () => process.exit());
 }
 
 async function run(handler: (request: http.IncomingMessage, response: http.ServerResponse) => unknown) {

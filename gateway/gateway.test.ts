@@ -429,3 +429,58 @@ test("what the routes hook adds is answered by the gateway itself, and health is
   }
   assert.deepEqual(hosts, ["a", "b"]);
 });
+
+test("a stream of the contracts is a download by REST: NDJSON, errors before it begins, the rate limit", async () => {
+  const calls: unknown[] = [];
+  const { base } = await start({ limits: { callsPerMinute: 2 }, onCall: (call) => calls.push(call) });
+  const first = await fetch(`${base}/v1/penduduk:export?kodeWilayah=32.01&readMask=nik,kode_wilayah`);
+  assert.equal(first.headers.get("content-type"), "application/x-ndjson");
+  assert.equal(first.headers.get("cache-control"), "no-store");
+  assert.equal(first.headers.get("content-encoding"), "gzip");
+  assert.equal(await first.text(), '{"cursor":"1"}\n{"cursor":"2"}\n');
+  const wrong = await fetch(`${base}/v1/penduduk:export?batchSize=many`);
+  assert.equal(wrong.status, 400);
+  const limited = await fetch(`${base}/v1/penduduk:export`, { headers: { accept: "text/event-stream" } });
+  assert.equal(limited.status, 429);
+  assert.equal(limited.headers.get("content-type"), "application/json");
+  assert.deepEqual(
+    calls.map((call) => ({ ...(call as object), durationMs: 0 })),
+    [0, 3].map((code) => ({
+      protocol: "rest",
+      method: "lampid.penduduk.v1.PendudukService/ExportPenduduk",
+      code,
+      durationMs: 0,
+    })),
+  );
+});
+
+test("a stream by REST ends with UNAVAILABLE when the gateway drains, and an upstream that is gone is 503", async () => {
+  const left = Promise.withResolvers<void>();
+  const transport = createRouterTransport((router) =>
+    router.service(PendudukService, {
+      async *exportPenduduk(_, { signal }) {
+        yield { cursor: "1" };
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        left.resolve();
+      },
+    }),
+  );
+  const upstreams = [{ name: "penduduk", services: [PendudukService], transport }];
+  const { base, gateway, problems } = await start({ upstreams });
+  const watched = await fetch(`${base}/v1/penduduk:export`, { headers: { accept: "text/event-stream" } });
+  gateway.drain();
+  assert.match(await watched.text(), /data: \{"cursor":"1"\}\n\nevent: error\ndata: \{"code":14,.*\n\n$/);
+  await left.promise;
+  assert.deepEqual(problems, []);
+
+  // As the wire does it: without a connection there is no response to read.
+  const unreachable = new ConnectError("connect ECONNREFUSED 10.0.0.7:9002", Code.Unavailable);
+  const gone = { ...transport, stream: () => Promise.reject(unreachable) };
+  const another = await start({ upstreams: [{ ...upstreams[0]!, transport: gone }] });
+  for (let i = 0; i < 20; i++) {
+    const { status, body } = await another.call("GET", "/v1/penduduk:export");
+    assert.equal(status, 503);
+    assert.doesNotMatch(JSON.stringify(body), /ECONNREFUSED/);
+  }
+  assert.deepEqual(another.gateway.breakers(), { penduduk: "open" });
+});

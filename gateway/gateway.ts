@@ -132,6 +132,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     ((error: unknown, method: DescMethod, traceId: string | undefined) =>
       deps.onInternalError!(error, { method: fullName(method), traceId }));
 
+  const drain = new AbortController();
   const transcoder = createTranscoder<Caller | undefined>({
     services: [...transportByService.keys()],
     transportFor: (service) => transportByService.get(service)!,
@@ -143,6 +144,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
     answerHeaders,
     timeout,
     body: { maxBytes: limits.bodyBytesMax, timeoutMs: limits.bodyTimeoutMs },
+    stream: {
+      timeout: { defaultMs: limits.streamMaxMs, maxMs: limits.streamMaxMs },
+      drainSignal: drain.signal,
+    },
     onInternalError,
     onAnswer:
       deps.onCall &&
@@ -150,7 +155,6 @@ export function createGateway(deps: GatewayDeps): Gateway {
         deps.onCall!({ protocol: "rest", method: fullName(method), code, durationMs })),
   });
 
-  const drain = new AbortController();
   const rpcMethods = new Map<string, DescMethod>();
   const rpc = connectNodeAdapter({
     connect: true,

@@ -1,16 +1,19 @@
 // The front door, as a process: REST, Connect, gRPC-Web and gRPC on one port, relayed to the services.
-import { createRegistry, type DescService } from "@bufbuild/protobuf";
+import type { DescService } from "@bufbuild/protobuf";
 import { type ProcessContext, runProcess, standardServices } from "#chassis/process.ts";
 import { createWireTransport, wireNames } from "#chassis/wire/wire.ts";
+import { Operations } from "#gen/google/longrunning/operations_pb.ts";
 import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.ts";
 import { AccountService } from "#gen/lampid/auth/v1/account_service_pb.ts";
 import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
+import { SinkronisasiService } from "#gen/lampid/integrasi/v1/sinkronisasi_service_pb.ts";
 import { NotifikasiService } from "#gen/lampid/notifikasi/v1/notifikasi_service_pb.ts";
 import { success_status } from "#gen/lampid/option/v1/http_pb.ts";
 import { PendudukService } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
 import { StatistikService } from "#gen/lampid/statistik/v1/statistik_service_pb.ts";
 import { createGateway, defaultGatewayLimits, type Gateway } from "./gateway.ts";
 import { createListener } from "./listener.ts";
+import { registryOfFiles } from "./registry.ts";
 
 /** Who answers what; the name is that of the process, and of its LAMPID_UPSTREAM_ variable. */
 const upstreamServices: Record<string, readonly DescService[]> = {
@@ -18,6 +21,7 @@ const upstreamServices: Record<string, readonly DescService[]> = {
   penduduk: [PendudukService],
   statistik: [StatistikService],
   notifikasi: [NotifikasiService],
+  integrasi: [SinkronisasiService, Operations],
 };
 
 let gateway: Gateway;
@@ -71,7 +75,7 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
 
   return createGateway({
     upstreams,
-    registry: createRegistry(file_google_rpc_error_details, ...services),
+    registry: registryOfFiles([file_google_rpc_error_details, ...services.map(({ file }) => file)]),
     successStatus: success_status,
     verify: verifyToken,
     traceparent: telemetry.traceparent,

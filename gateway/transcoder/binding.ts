@@ -1,9 +1,10 @@
-// Binds one HTTP rule to one unary method: path, query and body to the input message, the output message to the body.
+// Binds one HTTP rule to one method: path, query and body to the input message, an output message to the body or a line of it.
 import {
   create,
   type DescField,
   type DescMessage,
   type DescMethod,
+  type DescMethodServerStreaming,
   type DescMethodUnary,
   fromJson,
   type JsonObject,
@@ -28,11 +29,15 @@ import { createQueryReader, type QueryReader } from "./query.ts";
 import type { HttpRule } from "./rule.ts";
 import { badRequest, type FieldViolation } from "./status.ts";
 import { parseTemplate, type Template, type Variable, variableValue } from "./template.ts";
+import { toJsonTolerant } from "./unknown-any.ts";
 import { describeField, findViolations } from "./violations.ts";
+
+/** A method that takes one message: one HTTP request can carry it. */
+export type BoundMethod = DescMethodUnary | DescMethodServerStreaming;
 
 /** A rule, compiled. */
 export interface Binding {
-  readonly method: DescMethodUnary;
+  readonly method: BoundMethod;
   readonly httpMethod: string;
   readonly template: Template;
   /** Whether the rule reads a body at all. */
@@ -41,7 +46,7 @@ export interface Binding {
   readonly requestIdField: DescField | undefined;
   /** Makes the input message; throws a Refusal. */
   read(segments: readonly string[], query: string, body: Buffer | undefined): Message;
-  /** Makes the body of the answer. */
+  /** Makes the body of the answer, or one message of it: JSON without a line break. */
   write(output: Message): string;
 }
 
@@ -65,8 +70,10 @@ export function createBinding(method: DescMethod, rule: HttpRule, options: Bindi
   const fail = (reason: string): never => {
     throw new RuleError(method, reason);
   };
-  if (!isUnary(method)) {
-    return fail("only unary methods can be bound to HTTP yet");
+  if (!isBound(method)) {
+    return fail(
+      `a ${method.methodKind} method cannot be bound to HTTP: a request body is one message (use Connect or gRPC)`,
+    );
   }
   const { input, output } = method;
   const template = parse(rule.template, fail);
@@ -144,8 +151,8 @@ export function createBinding(method: DescMethod, rule: HttpRule, options: Bindi
   }
 }
 
-function isUnary(method: DescMethod): method is DescMethodUnary {
-  return method.methodKind === "unary";
+function isBound(method: DescMethod): method is BoundMethod {
+  return method.methodKind === "unary" || method.methodKind === "server_streaming";
 }
 
 const stringType = 9; // ScalarType.STRING
@@ -271,12 +278,15 @@ function createWriter(
   options: BindingOptions,
   fail: (reason: string) => never,
 ): (message: Message) => string {
+  const holdsAny = mayHoldAny(output);
   const writeOptions = {
     alwaysEmitImplicit: options.emitUnpopulated ?? false,
-    registry: mayHoldAny(output) ? options.registry : undefined,
+    registry: holdsAny ? options.registry : undefined,
   };
+  const write = (message: Message) =>
+    holdsAny ? toJsonTolerant(output, message, writeOptions) : toJson(output, message, writeOptions);
   if (responseBody === "") {
-    return (message) => JSON.stringify(toJson(output, message, writeOptions));
+    return (message) => JSON.stringify(write(message));
   }
   const field =
     findField(output, responseBody) ??
@@ -285,7 +295,7 @@ function createWriter(
   const empty = toJson(output, create(output), { ...writeOptions, alwaysEmitImplicit: true }) as JsonObject;
   const unset = JSON.stringify(empty[field.jsonName] ?? null);
   return (message) => {
-    const value = (toJson(output, message, writeOptions) as JsonObject)[field.jsonName];
+    const value = (write(message) as JsonObject)[field.jsonName];
     return value === undefined ? unset : JSON.stringify(value);
   };
 }

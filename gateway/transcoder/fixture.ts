@@ -161,6 +161,62 @@ export function fakeTransport(answer: (input: Message, method: DescMethod) => un
   return { transport, calls };
 }
 
+/**
+ * A transport whose every stream is what `answer` yields. Like those of Connect it reads a message when it is asked for
+ * one, rejects when it is aborted, and knows no return(). `calls` tells what became of each.
+ */
+export function fakeStreamTransport(answer: (input: Message) => AsyncIterable<unknown>) {
+  const calls: StreamCall[] = [];
+  const transport = {
+    async stream(
+      method: DescMethod,
+      signal: AbortSignal,
+      timeoutMs: number | undefined,
+      header: Record<string, string> | undefined,
+      inputs: AsyncIterable<Message>,
+    ) {
+      const { value: input } = await inputs[Symbol.asyncIterator]().next();
+      const call: StreamCall = {
+        input: input as never,
+        timeoutMs,
+        headers: new Headers(header),
+        signal,
+        read: 0,
+      };
+      calls.push(call);
+      const messages = answer(input!)[Symbol.asyncIterator]();
+      const aborted = new Promise<never>((_, reject) => {
+        const abort = () => reject(ConnectError.from(signal.reason, Code.Canceled));
+        signal.aborted ? abort() : signal.addEventListener("abort", abort);
+      });
+      aborted.catch(() => {}); // may come after the end
+      const next = async () => {
+        const result = await Promise.race([messages.next(), aborted]);
+        call.read += result.done ? 0 : 1;
+        return result.done ? result : { done: false, value: create(method.output, result.value as never) };
+      };
+      return {
+        stream: true,
+        method,
+        service: method.parent,
+        header: new Headers({ "x-request-id": "r1", secret: "s" }),
+        trailer: new Headers(),
+        message: { [Symbol.asyncIterator]: () => ({ next }) },
+      };
+    },
+  } as unknown as Transport;
+  return { transport, calls };
+}
+
+export interface StreamCall {
+  readonly input: Record<string, unknown>;
+  readonly timeoutMs: number | undefined;
+  readonly headers: Headers;
+  readonly signal: AbortSignal;
+  /** Messages that were asked for and given. */
+  read: number;
+}
+
 const numberByMethod: Record<string, number> = { GET: 2, PUT: 3, POST: 4, DELETE: 5, PATCH: 6 };
 
 function encodeRule(rule: RuleSpec): Uint8Array {

@@ -271,12 +271,18 @@ test("a caller that goes away cancels the call upstream", async () => {
   await done;
 });
 
-test("a route taken twice and a streaming method fail at start", () => {
+test("a route taken twice, and a method that takes a stream, fail at start", () => {
   const transportFor = () => fakeTransport().transport;
   assert.throws(
     () => createTranscoder({ services: [buildService([post, post])], transportFor }),
     /library.proto: test.v1.Library.M1: POST \/v1\/books is taken by test.v1.Library.M0/,
   );
-  const streaming = buildService([post], { serverStreaming: true });
-  assert.throws(() => createTranscoder({ services: [streaming], transportFor }), /only unary methods/);
+  for (const [serverStreaming, kind] of [
+    [false, "client_streaming"],
+    [true, "bidi_streaming"],
+  ] as const) {
+    const service = buildService([post], { serverStreaming, clientStreaming: true });
+    const reason = new RegExp(`test.v1.Library.M0: a ${kind} method cannot be bound to HTTP`);
+    assert.throws(() => createTranscoder({ services: [service], transportFor }), reason);
+  }
 });

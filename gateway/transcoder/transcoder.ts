@@ -2,6 +2,8 @@
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import {
   type DescMethod,
+  type DescMethodServerStreaming,
+  type DescMethodUnary,
   type DescService,
   getOption,
   hasOption,
@@ -10,7 +12,9 @@ import {
 } from "@bufbuild/protobuf";
 import type { GenExtension } from "@bufbuild/protobuf/codegenv2";
 import type { MethodOptions } from "@bufbuild/protobuf/wkt";
-import { Code, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import { createAsyncIterable } from "@connectrpc/connect/protocol";
+import { acceptsGzip, chooseFormat, type StreamFormat } from "./accept.ts";
 import { type Binding, createBinding, RuleError } from "./binding.ts";
 import { type BodyLimits, CallerGone, checkJsonType, readBody, refuseUnread } from "./body.ts";
 import { createRouter } from "./router.ts";
@@ -26,6 +30,7 @@ import {
   traceIdOf,
   writeStatus,
 } from "./status.ts";
+import { createStreamAnswer } from "./stream-answer.ts";
 
 /** A method option that holds an HTTP status. */
 export type SuccessStatusExtension = GenExtension<MethodOptions, number>;
@@ -52,6 +57,8 @@ export interface TranscoderOptions<C = undefined> {
   readonly timeout?: { readonly defaultMs: number; readonly maxMs: number };
   /** Default: 1 MiB within 30 s. */
   readonly body?: BodyLimits;
+  /** How server-streaming methods are served. */
+  readonly stream?: Partial<StreamOptions>;
   /** Write fields that hold their default. Default: false. */
   readonly emitUnpopulated?: boolean;
   /** Told of every failure that a caller sees as internal, with its cause. */
@@ -60,11 +67,35 @@ export interface TranscoderOptions<C = undefined> {
   readonly onAnswer?: (answer: Answer) => void;
 }
 
+export interface StreamOptions {
+  /** Deadline of a stream: X-Server-Timeout (seconds) capped at `maxMs`. Default: 1 h, at most 1 h. */
+  readonly timeout: { readonly defaultMs: number; readonly maxMs: number };
+  /**
+   * How long the head waits for the first message, so that a failure can still be an HTTP error. Default: 2 s; a stream
+   * that is silent for longer begins without one, for clients and proxies do not wait for a head for ever.
+   */
+  readonly headWaitMs: number;
+  /** How often an idle stream of Server-Sent Events says something. Default: 15 s. */
+  readonly heartbeatMs: number;
+  /** How long a client may take to read the error that ends its stream. Default: 5 s. */
+  readonly lingerMs: number;
+  /** Ends the streams that are open, with what it was aborted with; unary calls may finish. Default: none. */
+  readonly drainSignal: AbortSignal | undefined;
+}
+
+export const defaultStreamOptions: StreamOptions = {
+  timeout: { defaultMs: 3_600_000, maxMs: 3_600_000 },
+  headWaitMs: 2_000,
+  heartbeatMs: 15_000,
+  lingerMs: 5_000,
+  drainSignal: undefined,
+};
+
 /** One answered request. The method tells the route: paths carry ids and must not become labels. */
 export interface Answer {
   readonly method: DescMethod;
   readonly httpStatus: number;
-  /** google.rpc.Code; 0 is OK. */
+  /** google.rpc.Code; 0 is OK. Of a stream, what it ended with, whatever the HTTP status was. */
   readonly code: number;
   readonly durationMs: number;
 }
@@ -93,6 +124,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
   const forwardHeaders = options.forwardHeaders ?? forwardedByDefault;
   const answerHeaders = options.answerHeaders ?? ["x-request-id"];
   const fixedHeaders = options.fixedHeaders ?? {};
+  const streaming = { ...defaultStreamOptions, ...options.stream };
   const { registry, requestId, onInternalError, onAnswer } = options;
   const router = createRouter<Endpoint>();
   const routes: Route[] = [];
@@ -166,18 +198,22 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
   }
 
   async function serve(
-    { binding, transport, successStatus }: Endpoint,
+    endpoint: Endpoint,
     segments: readonly string[],
     query: string,
     request: Request,
     response: Response,
     context: C,
   ): Promise<void> {
+    const { binding } = endpoint;
+    const { method } = binding;
     const startedAtMs = performance.now();
     let code = 0;
-    let httpStatus = successStatus;
+    let httpStatus = endpoint.successStatus;
     try {
-      const timeoutMs = deadlineOf(request, timeout);
+      const isStream = method.methodKind === "server_streaming";
+      const format = isStream ? chooseFormat(request.headers.accept) : "ndjson";
+      const timeoutMs = deadlineOf(request, isStream ? streaming.timeout : timeout);
       let body: Buffer | undefined;
       if (binding.hasBody) {
         body = await readBody(request, bodyLimits);
@@ -191,34 +227,141 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       if (requestId !== undefined) {
         setRequestId(binding, input, request, requestId, context);
       }
-
       const leftMs = Math.max(1, Math.ceil(timeoutMs - (performance.now() - startedAtMs)));
-      const headers = pickHeaders(request, forwardHeaders);
-      const abort = new AbortController();
-      const onClose = () => abort.abort();
-      response.once("close", onClose);
-      const answer = await transport
-        .unary(binding.method, abort.signal, leftMs, headers, input)
-        .finally(() => response.off("close", onClose));
-
-      const json = binding.write(answer.message);
-      const head: OutgoingHttpHeaders = { ...fixedHeaders };
-      for (const name of answerHeaders) {
-        const value = answer.header.get(name);
-        if (value !== null) {
-          head[name] = value;
-        }
-      }
-      head["content-type"] = "application/json";
-      head["content-length"] = Buffer.byteLength(json);
-      if (!response.destroyed) {
-        (response as ServerResponse).writeHead(successStatus, head);
-        (response as ServerResponse).end(json);
+      if (method.methodKind === "unary") {
+        await answerUnary(endpoint, method, input, leftMs, request, response);
+      } else {
+        code = await answerStream(endpoint, method, input, leftMs, format, request, response);
       }
     } catch (error) {
-      ({ code, httpStatus } = answerError(error, binding.method, request, response));
+      ({ code, httpStatus } = answerError(error, method, request, response));
     }
-    onAnswer?.({ method: binding.method, httpStatus, code, durationMs: performance.now() - startedAtMs });
+    onAnswer?.({ method, httpStatus, code, durationMs: performance.now() - startedAtMs });
+  }
+
+  async function answerUnary(
+    { binding, transport, successStatus }: Endpoint,
+    method: DescMethodUnary,
+    input: Message,
+    leftMs: number,
+    request: Request,
+    response: Response,
+  ): Promise<void> {
+    const headers = pickHeaders(request, forwardHeaders);
+    const abort = new AbortController();
+    const onClose = () => abort.abort();
+    response.once("close", onClose);
+    const answer = await transport
+      .unary(method, abort.signal, leftMs, headers, input)
+      .finally(() => response.off("close", onClose));
+
+    const json = binding.write(answer.message);
+    const head = headOf(answer.header);
+    head["content-type"] = "application/json";
+    head["content-length"] = Buffer.byteLength(json);
+    if (!response.destroyed) {
+      (response as ServerResponse).writeHead(successStatus, head);
+      (response as ServerResponse).end(json);
+    }
+  }
+
+  /**
+   * Relays a stream message by message: the next is asked for when the client has room for it. Throws what happens
+   * before the head is out; afterwards the error is part of the answer. Returns the google.rpc.Code at the end.
+   */
+  async function answerStream(
+    { binding, transport, successStatus }: Endpoint,
+    method: DescMethodServerStreaming,
+    input: Message,
+    leftMs: number,
+    format: StreamFormat,
+    request: Request,
+    response: Response,
+  ): Promise<number> {
+    const { drainSignal, headWaitMs, heartbeatMs, lingerMs } = streaming;
+    const headOnly = request.method === "HEAD";
+    const over = new AbortController();
+    const signal = drainSignal === undefined ? over.signal : AbortSignal.any([over.signal, drainSignal]);
+    let isGone = false;
+    const onClose = () => {
+      isGone = true;
+      over.abort();
+    };
+    response.once("close", onClose);
+    // The transport keeps the deadline while it is read; this does so while the client keeps us from reading.
+    const deadline = setTimeout(() => over.abort(late()), leftMs);
+    let messages: AsyncIterator<Message> | undefined;
+    let hasBegun = false;
+    const gzip = acceptsGzip(request.headers["accept-encoding"]);
+    const answer = createStreamAnswer(response, { format, gzip, headOnly, heartbeatMs, lingerMs, signal });
+    try {
+      const headers = pickHeaders(request, forwardHeaders);
+      let header = new Headers();
+      const inputs = createAsyncIterable([input]);
+      const first = transport.stream(method, signal, leftMs, headers, inputs).then((answered) => {
+        header = answered.header;
+        messages = answered.message[Symbol.asyncIterator]();
+        return messages.next();
+      });
+      let next = await atMost(headWaitMs, first);
+      // Written before the head is: what cannot be written at all is an HTTP error, too.
+      let json = next === undefined || next.done === true ? undefined : binding.write(next.value);
+      hasBegun = true;
+      answer.begin(successStatus, headOf(header));
+      if (headOnly) {
+        return 0;
+      }
+      next ??= await first;
+      while (next.done !== true) {
+        await answer.send(json ?? binding.write(next.value));
+        json = undefined;
+        next = await messages!.next();
+      }
+      messages = undefined;
+      answer.end();
+      return isGone ? Code.Canceled : 0;
+    } catch (error) {
+      if (isGone) {
+        return Code.Canceled;
+      }
+      // How a transport words an abort is its own affair; why it was aborted is ours.
+      const cause = signal.aborted ? signal.reason : error;
+      if (!hasBegun) {
+        throw cause;
+      }
+      const shown = shownTo(request, method, cause);
+      await answer.fail(statusOf(shown, registry));
+      return shown.code;
+    } finally {
+      clearTimeout(deadline);
+      response.off("close", onClose);
+      // Connect's streams have no return(): one that is left early must be aborted and then read once more, or its
+      // deadline timer lives on.
+      over.abort();
+      messages?.next().catch(() => {});
+    }
+  }
+
+  function headOf(header: Headers): OutgoingHttpHeaders {
+    const head: OutgoingHttpHeaders = { ...fixedHeaders };
+    for (const name of answerHeaders) {
+      const value = header.get(name);
+      if (value !== null) {
+        head[name] = value;
+      }
+    }
+    return head;
+  }
+
+  /** What the caller may see of a failure; the hook hears of the rest. */
+  function shownTo(request: Request, method: DescMethod, error: unknown): ConnectError {
+    const traceId = traceIdOf(request.headers.traceparent);
+    const shown = presentable(error, traceId);
+    const isDrain = error !== undefined && error === streaming.drainSignal?.reason;
+    if (!isDrain && (shown.code === Code.Internal || (shown !== error && shown.code === Code.Unavailable))) {
+      onInternalError?.(error, method, traceId);
+    }
+    return shown;
   }
 
   function answerError(
@@ -238,11 +381,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       }
       return { code: error.status.code, httpStatus: error.httpStatus };
     }
-    const traceId = traceIdOf(request.headers.traceparent);
-    const shown = presentable(error, traceId);
-    if (shown.code === Code.Internal || (shown !== error && shown.code === Code.Unavailable)) {
-      onInternalError?.(error, method, traceId);
-    }
+    const shown = shownTo(request, method, error);
     const httpStatus = httpStatusOf(shown.code, request.headers["if-match"] !== undefined);
     writeStatus(response, statusOf(shown, registry), httpStatus, fixedHeaders);
     return { code: shown.code, httpStatus };
@@ -269,6 +408,19 @@ function pickHeaders(request: Request, names: readonly string[]): Record<string,
     }
   }
   return picked;
+}
+
+function late(): ConnectError {
+  return new ConnectError("the deadline was exceeded", Code.DeadlineExceeded);
+}
+
+/** What a promise becomes, or undefined when that takes longer. */
+async function atMost<T>(waitMs: number, promise: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const enough = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, waitMs, undefined);
+  });
+  return Promise.race([promise, enough]).finally(() => clearTimeout(timer));
 }
 
 function deadlineOf(request: Request, { defaultMs, maxMs }: { defaultMs: number; maxMs: number }): number {

@@ -71,15 +71,17 @@ export function postgresPendudukStore(db: Database): PendudukStore {
 
     async exportAfter(kodeWilayah, after, limit) {
       const [from, to] = wilayahRange(kodeWilayah);
+      const isInside = after !== undefined && after.kodeWilayah >= from;
+      const start = isInside ? after : { kodeWilayah: from, id: BEFORE_ALL_IDS };
       const { rows } = await db.query({
         name: "penduduk-export",
-        text: `${SELECT} where p.kode_wilayah >= $1 and p.kode_wilayah < $2
-                 and ($3::text is null or (p.kode_wilayah, p.id) > ($3::text, $4::uuid))
-               order by p.kode_wilayah, p.id limit $5`,
-        values: [from, to, after?.kodeWilayah ?? null, after?.id ?? null, limit],
+        text: EXPORT_STATEMENT,
+        values: [start.kodeWilayah, start.id, to, limit],
       });
       return rows.map(toRecord);
     },
+
+    audit: (entry) => appendToAudit(db, entry),
 
     async findKartuKeluarga(key) {
       const { rows } = await db.query({
@@ -225,6 +227,18 @@ const COLUMNS = `p.id, p.nik, p.nama, p.alamat, p.kode_wilayah, p.tanggal_lahir:
   p.rw, p.nama_ibu, p.nama_ayah, p.jenis_kelamin, p.agama, p.status_perkawinan, p.golongan_darah, p.status, p.shdk,
   coalesce(k.nomor_kk, '') as nomor_kk, p.revision, p.created_at, p.updated_at`;
 const SELECT = `select ${COLUMNS} from penduduk p left join kartu_keluarga k on k.id = p.kartu_keluarga`;
+
+/**
+ * A batch is a range of the index (kode_wilayah, id) that begins where the last one ended, so it takes as long in a
+ * registry of a million as in one of a thousand. There is one lower bound, of both columns: with `kode_wilayah >= $1`
+ * beside it, and with `$3 is null or (...)` for the first batch, the planner sorted the whole wilayah for every batch
+ * of a table that was just filled and not yet analyzed (300,000 rows, the nation: 867 ms a batch, now 2 ms).
+ */
+export const EXPORT_STATEMENT = `${SELECT} where (p.kode_wilayah, p.id) > ($1, $2::uuid) and p.kode_wilayah < $3
+  order by p.kode_wilayah, p.id limit $4`;
+
+/** The nil UUID (RFC 9562, 5.9), which no record has. */
+const BEFORE_ALL_IDS = "00000000-0000-0000-0000-000000000000";
 
 const BIODATA_COLUMNS: Record<keyof BiodataChange, string> = {
   nama: "nama",

@@ -5,13 +5,13 @@ import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { v7 as uuidv7 } from "uuid";
 import type { AuditEntry } from "#chassis/audit.ts";
 import { createLane } from "#chassis/batcher.ts";
-import { type Actor, actorOf, requireWilayah } from "#chassis/caller.ts";
+import { type Actor, actorOf, callerOf, requireWilayah } from "#chassis/caller.ts";
 import { fingerprintOf, idempotencyKeyOf, replayed } from "#chassis/idempotency.ts";
 import { methodName } from "#chassis/interceptors.ts";
 import type { OutboxEvent } from "#chassis/outbox.ts";
 import { pageSizeOf, readPageToken, UUID_PART, writePageToken } from "#chassis/page-token.ts";
 import { type Refused, refuse, refuseFields } from "#chassis/refusal.ts";
-import { kecamatanOf, provinsiOf, type WilayahIndex } from "#chassis/wilayah.ts";
+import { kecamatanOf, NATION, provinsiOf, type WilayahIndex } from "#chassis/wilayah.ts";
 import {
   BiodataDiperbaruiSchema,
   KartuKeluargaDibuatSchema,
@@ -38,6 +38,7 @@ import { compareExact, compareText, type Outcome } from "./domain/ktp.ts";
 import { isRealDate, maskNik, nikPrefix, nomorKkPrefix, withSerial } from "./domain/nik.ts";
 import { decideRegistration } from "./domain/registration.ts";
 import { successorOf } from "./domain/retired-wilayah.ts";
+import { exportFieldsFor, exportMessageOf } from "./export-message.ts";
 import {
   idOf,
   jenisKelaminOf,
@@ -331,15 +332,21 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
     },
 
     async *exportPenduduk(request, ctx) {
-      requireWilayah(ctx, request.kodeWilayah);
+      const { kodeWilayah } = request;
+      requireWilayah(ctx, kodeWilayah);
+      const fields = exportFieldsFor(callerOf(ctx), request.readMask?.paths ?? []);
       const limit = Math.min(request.batchSize || EXPORT_BATCH, EXPORT_BATCH);
-      let after = readExportCursor(request.cursor, request.kodeWilayah);
+      let after = readExportCursor(request.cursor, kodeWilayah);
+      // Before the first row: who was given data must be on record even if the stream breaks.
+      await store.audit(auditOf(ctx, actorOf(ctx), `wilayah/${kodeWilayah}`, kodeWilayah, clock()));
+      const toExported = exportMessageOf(fields, wilayah);
       while (!ctx.signal.aborted) {
-        const records = await store.exportAfter(request.kodeWilayah, after, limit);
+        const records = await store.exportAfter(kodeWilayah, after, limit);
         const last = records.at(-1);
         if (!last) return;
         after = { kodeWilayah: last.kodeWilayah, id: last.id };
-        yield { penduduk: records.map(toMessage), cursor: writeExportCursor(request.kodeWilayah, after) };
+        yield { penduduk: records.map(toExported), cursor: writeExportCursor(kodeWilayah, after) };
+        if (records.length < limit) return;
       }
     },
   };
@@ -426,8 +433,10 @@ function writeExportCursor(exported: string, { kodeWilayah, id }: ExportPosition
 function readExportCursor(cursor: string, exported: string): ExportPosition | undefined {
   if (cursor === "") return undefined;
   const [of, kodeWilayah = "", id = "", ...rest] = cursor.split(":");
+  const isInside = exported === NATION || kodeWilayah === exported || kodeWilayah.startsWith(`${exported}.`);
+  const isPosition = /^[0-9.]{8,13}$/.test(kodeWilayah) && UUID_PART.test(id) && rest.length === 0;
   // A cursor of another export would skip people without a word, also one of a wilayah inside.
-  if (of !== exported || !/^[0-9.]{8,13}$/.test(kodeWilayah) || !UUID_PART.test(id) || rest.length > 0) {
+  if (of !== exported || !isInside || !isPosition) {
     const description = "must be the cursor of an earlier batch of the same export";
     throw refuseFields([{ field: "cursor", reason: "CURSOR", description }]);
   }

@@ -101,13 +101,15 @@ export type PendudukStore = {
   findByNik: (nik: string) => Promise<PendudukRecord | undefined>;
   /** Best match first, then by id. */
   search: (query: SearchQuery) => Promise<{ record: PendudukRecord; similarity: string }[]>;
-  /** Ordered by (kode_wilayah, id), strictly after the cursor. */
+  /** Residents of every status, ordered by (kode_wilayah, id), strictly after the cursor; none outside the wilayah. */
   exportAfter: (
     kodeWilayah: string,
     after: { kodeWilayah: string; id: string } | undefined,
     limit: number,
   ) => Promise<PendudukRecord[]>;
   findKartuKeluarga: (key: { id: string } | { nomorKk: string }) => Promise<KartuKeluargaRecord | undefined>;
+  /** One audit row by itself: of a reading, which changes nothing that it could commit with. */
+  audit: (entry: AuditEntry) => Promise<void>;
   /**
    * Runs a mutation in a transaction of its own, once per request id; a repetition gets the first answer again.
    * Throws Refused ABORTED if the id was used with another request.

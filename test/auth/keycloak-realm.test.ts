@@ -6,6 +6,11 @@ import { demoAccounts } from "../../services/auth/demo-accounts.ts";
 import { ROLES, wilayahPath } from "../../services/auth/domain/account.ts";
 import { MIN_PASSWORD_LENGTH } from "../../services/auth/domain/password.ts";
 import { LOGIN_CLIENT_ID, WEB_CLIENT_ID } from "../../services/auth/issuer.ts";
+import {
+  EXPORT_FAMILY_SCOPE,
+  EXPORT_FULL_SCOPE,
+  EXPORT_SCOPE,
+} from "../../services/penduduk/domain/export-fields.ts";
 import { composeEnvironment } from "../engines/compose.ts";
 
 const read = (path: string) =>
@@ -104,4 +109,16 @@ test("each client has the one grant it is for; those that Keycloak adds to a rea
     "admin-cli": "off",
     "security-admin-console": "off",
   });
+});
+
+test("every scope of an export can be given to a client, and the example partner is given the narrowest", () => {
+  const scopes: string[] = realm.clientScopes.map(({ name }: { name: string }) => name);
+  for (const scope of [EXPORT_SCOPE, EXPORT_FAMILY_SCOPE, EXPORT_FULL_SCOPE]) {
+    assert.equal(scopes.filter((name) => name === scope).length, 1, scope);
+  }
+  const mitra = realm.clients.find(({ clientId }: { clientId: string }) => clientId === "mitra");
+  assert.deepEqual(
+    [...mitra.defaultClientScopes, ...mitra.optionalClientScopes].filter((name) => name.includes("export")),
+    [EXPORT_SCOPE],
+  );
 });

@@ -14,7 +14,10 @@ export type Load = {
   host: string;
   port: number;
   connections: number;
+  /** At most this long. */
   seconds: number;
+  /** Without a rate: at most so many requests, and then no waiting. Default: as many as go. */
+  requests?: number;
   /** Requests a second at a constant arrival rate; undefined = each connection sends when it has its answer. */
   rate?: number;
   /** The n-th request, head and body. */
@@ -29,6 +32,7 @@ export async function runLoad({
   port,
   connections,
   seconds,
+  requests = Number.POSITIVE_INFINITY,
   rate,
   request,
   expectStatus,
@@ -38,6 +42,7 @@ export async function runLoad({
   let errors = 0;
   let sent = 0;
   let stopped = false;
+  const allAnswered = Promise.withResolvers<void>();
   const startedAt = performance.now();
   const waiting: number[] = [];
   const free: Connection[] = [];
@@ -58,7 +63,10 @@ export async function runLoad({
     connection.busy = false;
     latencies.push(performance.now() - connection.dueAt);
     if (status !== expectStatus) fail(`${status} ${body.slice(0, 200)}`);
-    if (stopped) return;
+    if (stopped || sent >= requests) {
+      if (latencies.length >= requests) allAnswered.resolve();
+      return;
+    }
     if (rate === undefined) send(connection, performance.now());
     else if (waiting.length > 0) send(connection, waiting.shift()!);
     else free.push(connection);
@@ -89,8 +97,8 @@ export async function runLoad({
   }
 
   if (rate === undefined) {
-    for (const connection of all) send(connection, performance.now());
-    await delay(seconds * 1000);
+    for (const connection of all) if (sent < requests) send(connection, performance.now());
+    await Promise.race([delay(seconds * 1000), allAnswered.promise]);
   } else {
     free.push(...all);
     for (let due = 0; due < seconds * rate; ) {

@@ -27,6 +27,8 @@ export type Databases = {
   documentsUrl?: string | undefined;
 };
 
+type Counter = { _id: string; kodeKecamatan?: string; jumlah?: number; ids?: unknown[] };
+
 /** SQL on the databases of a mesh, each in the role that owns it; and the counters, wherever they are. */
 export function openSql({ databaseUrl, documentsUrl }: Databases) {
   const documents = documentsUrl === undefined ? undefined : new MongoClient(documentsUrl);
@@ -72,14 +74,29 @@ export function openSql({ databaseUrl, documentsUrl }: Databases) {
     return buckets.reduce((sum, { jumlah }) => sum + (jumlah ?? 0), 0);
   }
 
+  /** Residents by kecamatan code; those that came to nothing are left out. */
+  async function countedByKecamatan(): Promise<{ kode: string; jumlah: number }[]> {
+    if (!documents) {
+      const text = "select kode, jumlah from jumlah_kecamatan where jumlah <> 0 order by kode";
+      return await rows("statistik", text);
+    }
+    const sums = new Map<string, number>();
+    for (const { kodeKecamatan, jumlah } of await counters().find().toArray()) {
+      if (kodeKecamatan) sums.set(kodeKecamatan, (sums.get(kodeKecamatan) ?? 0) + (jumlah ?? 0));
+    }
+    const found = [...sums].filter(([, jumlah]) => jumlah !== 0).map(([kode, jumlah]) => ({ kode, jumlah }));
+    return found.sort((a, b) => (a.kode < b.kode ? -1 : 1));
+  }
+
   function counters() {
-    return documents!.db().collection<{ _id: string; jumlah?: number; ids?: unknown[] }>("jumlah_kecamatan");
+    return documents!.db().collection<Counter>("jumlah_kecamatan");
   }
 
   return {
     rows,
     number,
     countedIds,
+    countedByKecamatan,
     ledger: async (): Promise<Ledger> => ({
       penduduk: await number("penduduk", "select count(*) from penduduk"),
       outbox: await number(

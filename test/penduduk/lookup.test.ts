@@ -277,8 +277,8 @@ describe("export", () => {
     assert.deepEqual(names.toSorted(), all);
   });
 
-  test("holds the whole record, and everything of a wider wilayah or the nation", async () => {
-    const [first] = await stream({ kodeWilayah: inExport, batchSize: 1 });
+  test("holds the whole record for an administrator, and everything of a wider wilayah or the nation", async () => {
+    const [first] = await stream({ kodeWilayah: inExport, batchSize: 1 }, pusat);
     const [resident] = first!.penduduk;
     assert.deepEqual((await client.lookupPenduduk({ nik: resident!.nik }, pusat)).penduduk, resident);
     const counted = async (kodeWilayah: string) =>
@@ -304,7 +304,14 @@ describe("export", () => {
       await assertViolations(stream({ kodeWilayah: to, cursor }, pusat), ["cursor"]);
       await stream({ kodeWilayah: from, cursor }, pusat);
     }
-    for (const cursor of ["x", "32.01.06:32.01.06:1", `32.01.06:32.01.06:'${randomUUID()}`, "\0"]) {
+    for (const cursor of [
+      "x",
+      "32.01.06:32.01.06:1",
+      `32.01.06:32.01.06:'${randomUUID()}`,
+      `32.01.06:32.01.05:${randomUUID()}`,
+      `32.01.06:11.01.01:${randomUUID()}`,
+      "\0",
+    ]) {
       await assertViolations(stream({ kodeWilayah: inExport, cursor }), ["cursor"]);
     }
   });

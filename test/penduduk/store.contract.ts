@@ -266,6 +266,34 @@ export function pendudukStoreContract(name: string, underTest: () => PendudukSto
         assert.deepEqual(seen.map(key), commands.map(({ record }) => key(record)).sort());
         assert.deepEqual(await store.exportAfter("99", undefined, 4), []);
       });
+
+      test("residents of every status are exported", async () => {
+        const kodeWilayah = "15.01.01";
+        const commands = ([1, 2, 3, 4, 5] as const).map((status) => newCommand({ kodeWilayah, status }));
+        await Promise.all(commands.map((command) => store.register(command)));
+        const exported = await store.exportAfter(kodeWilayah, undefined, 50);
+        assert.deepEqual(exported.map(({ status }) => status).sort(), [1, 2, 3, 4, 5]);
+      });
+
+      test("a cursor outside the wilayah leads nowhere but into it", async () => {
+        const id = randomUUID();
+        for (const [kodeWilayah, outside, found] of [
+          ["13.02", "13.01.01", 8],
+          ["13.02", "", 8],
+          ["13.02", "14.01.01", 0],
+        ] as const) {
+          const exported = await store.exportAfter(kodeWilayah, { kodeWilayah: outside, id }, 50);
+          assert.equal(exported.length, found, outside);
+          assert.ok(exported.every((record) => record.kodeWilayah.startsWith(kodeWilayah)));
+        }
+      });
+    });
+
+    test("a reading is audited by itself", async () => {
+      const { audit } = newCommand();
+      await store.audit(audit);
+      const { audited } = await committed();
+      assert.equal(audited.filter((resource) => resource === audit.resource).length, 1);
     });
 
     describe("transactions", () => {

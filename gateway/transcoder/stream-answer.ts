@@ -1,0 +1,258 @@
+// Writes the messages of a stream to a client as NDJSON or Server-Sent Events, no faster than it reads them.
+import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
+import { type Http2ServerResponse, constants as http2 } from "node:http2";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createGzip, type Gzip, constants as zlib } from "node:zlib";
+import { contentTypes, type StreamFormat } from "./accept.ts";
+import type { Response, Status } from "./status.ts";
+
+export interface StreamAnswerOptions {
+  readonly format: StreamFormat;
+  /** Compress; only NDJSON is. */
+  readonly gzip: boolean;
+  /** Send the head alone: the request was a HEAD. */
+  readonly headOnly: boolean;
+  /** How often a client of Server-Sent Events hears something while there are no messages. */
+  readonly heartbeatMs: number;
+  /** How long a client may take to read the error that ends its stream. */
+  readonly lingerMs: number;
+  /** The end of the call, whatever the reason: nothing waits for the client any longer. */
+  readonly signal: AbortSignal;
+}
+
+/** The answer to one request. Calls come one after the other; none throws, and none does anything once the client is gone. */
+export interface StreamAnswer {
+  /** Sends the head. */
+  begin(httpStatus: number, headers: OutgoingHttpHeaders): void;
+  /** Sends a message, and waits until the client has room for another. */
+  send(json: string): Promise<void>;
+  /** All messages are sent. */
+  end(): void;
+  /** Sends the error that the stream ended with, so that it cannot be taken for its end. */
+  fail(status: Status): Promise<void>;
+}
+
+/**
+ * Between the last line and the cut: clients drop what they have received and not yet handed on when they hear of a
+ * reset, and Node's do so with all that came in one packet with it.
+ */
+const cutDelayMs = 50;
+
+/** How long an EventSource waits before it connects again. */
+const retryMs = 3_000;
+
+export function createStreamAnswer(response: Response, options: StreamAnswerOptions): StreamAnswer {
+  const { format, heartbeatMs, lingerMs, signal } = options;
+  let gzip: Gzip | undefined;
+  let heartbeat: NodeJS.Timeout | undefined;
+  let isFull = false;
+  let isClosed = false;
+  /** Chunks that the connection has not taken yet. */
+  let inFlight = 0;
+  let onTaken = () => {};
+
+  // Whatever breaks, "close" tells of it; unheard, an error would end the process.
+  response.on("error", ignore);
+  response.once("close", () => {
+    isClosed = true;
+    stop();
+  });
+  response.on("drain", () => {
+    isFull = false;
+    gzip?.resume();
+  });
+  return {
+    begin(httpStatus, headers) {
+      if (isOver()) {
+        return;
+      }
+      const compresses = options.gzip && format === "ndjson";
+      (response as ServerResponse).writeHead(httpStatus, {
+        "cache-control": "no-store",
+        ...headers,
+        "content-type": contentTypes[format],
+        ...(compresses && { "content-encoding": "gzip" }),
+        vary: "accept, accept-encoding",
+        // Asks nginx, and what else knows the header, not to hold messages back.
+        "x-accel-buffering": "no",
+      });
+      if (options.headOnly) {
+        (response as ServerResponse).end();
+        return;
+      }
+      if (compresses) {
+        gzip = openGzip();
+      }
+      if (format === "sse") {
+        write(`retry: ${retryMs}\n\n`);
+        heartbeat = setTimeout(beat, heartbeatMs);
+      } else {
+        (response as ServerResponse).flushHeaders();
+      }
+    },
+
+    async send(json) {
+      heartbeat?.refresh();
+      await put(format === "sse" ? `data: ${json}\n\n` : `${json}\n`);
+    },
+
+    end() {
+      if (!isOver()) {
+        if (format === "sse") {
+          // An EventSource takes every end for an accident and connects again; this tells its owner to close it.
+          write("event: end\ndata: {}\n\n");
+        }
+        (gzip ?? (response as ServerResponse)).end();
+      }
+      stop();
+    },
+
+    async fail(status) {
+      clearTimeout(heartbeat);
+      const json = JSON.stringify(status);
+      if (format === "sse") {
+        if (!isOver()) {
+          write(`event: error\ndata: ${json}\n\n`);
+          (response as ServerResponse).end();
+          await taken();
+          if (inFlight > 0) {
+            cut(response);
+          }
+        }
+      } else {
+        if (!isOver()) {
+          // The call is over, so this does not wait for room: it is the last line, and short.
+          const line = `{"error":${json}}\n`;
+          gzip === undefined ? write(line) : gzip.write(line);
+          await taken();
+          await sleep(cutDelayMs);
+        }
+        cut(response);
+      }
+      stop();
+    },
+  };
+
+  function openGzip(): Gzip {
+    // A message is worth sending at once, so speed counts for more than size.
+    const opened = createGzip({ level: 1 });
+    opened.on("error", () => response.destroy());
+    opened.on("data", (chunk: Buffer) => {
+      write(chunk);
+      if (isFull) {
+        opened.pause();
+      }
+    });
+    opened.once("end", () => (response as ServerResponse).end());
+    return opened;
+  }
+
+  async function put(text: string): Promise<void> {
+    if (isOver()) {
+      return;
+    }
+    const compressor = gzip;
+    if (compressor === undefined) {
+      write(text);
+      if (isFull) {
+        await until(
+          (done) => response.once("drain", done),
+          (done) => response.off("drain", done),
+        );
+      }
+    } else {
+      compressor.write(text);
+      // Called when the connection has room for what comes out: gzip stops while nobody takes it.
+      await until((done) => compressor.flush(zlib.Z_SYNC_FLUSH, done));
+    }
+  }
+
+  function write(chunk: string | Buffer): void {
+    if (isOver()) {
+      return;
+    }
+    inFlight++;
+    const hasRoom = (response as ServerResponse).write(chunk, () => {
+      inFlight--;
+      onTaken();
+    });
+    isFull = !hasRoom;
+  }
+
+  /** Waits for something, or for the end of the call. */
+  function until(on: (done: () => void) => void, off?: (done: () => void) => void): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        off?.(done);
+        response.off("close", done);
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      if (signal.aborted || isOver()) {
+        resolve();
+        return;
+      }
+      signal.addEventListener("abort", done);
+      response.once("close", done);
+      on(done);
+    });
+  }
+
+  /** Waits until the connection has taken everything, though not for ever: a client may have stopped to read. */
+  function taken(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(done, lingerMs);
+      response.once("close", done);
+      onTaken = () => {
+        if (inFlight === 0 && (gzip === undefined || gzip.readableLength === 0)) {
+          done();
+        }
+      };
+      if (gzip === undefined) {
+        onTaken();
+      } else {
+        gzip.flush(zlib.Z_SYNC_FLUSH, () => onTaken());
+      }
+      function done(): void {
+        onTaken = () => {};
+        clearTimeout(timer);
+        response.off("close", done);
+        resolve();
+      }
+    });
+  }
+
+  function beat(): void {
+    // To a client that does not read, more would only be more to keep.
+    if (!isFull) {
+      write(": \n\n");
+    }
+    heartbeat?.refresh();
+  }
+
+  function isOver(): boolean {
+    return isClosed || response.writableEnded;
+  }
+
+  function stop(): void {
+    clearTimeout(heartbeat);
+    heartbeat = undefined;
+    if (isClosed) {
+      gzip?.destroy();
+    }
+  }
+}
+
+/**
+ * Ends an answer so that it is not complete: without the last chunk of HTTP/1.1, by RST_STREAM of HTTP/2. Else a download
+ * that broke off would look like a short one to every client that does not look at its last line.
+ */
+function cut(response: Response): void {
+  if ("stream" in response) {
+    (response as Http2ServerResponse).stream?.close(http2.NGHTTP2_INTERNAL_ERROR);
+  } else {
+    response.destroy();
+  }
+}
+
+function ignore(): void {}
