@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { loadWilayah, wilayahContains } from "./wilayah.ts";
+import { loadKelurahan, loadWilayah, wilayahContains } from "./wilayah.ts";
 
 const wilayah = loadWilayah();
 
@@ -30,4 +30,11 @@ test("a wilayah contains itself and what lies in it, nothing that only looks ali
   assert.ok(wilayahContains("32.01", "32.01"));
   assert.ok(!wilayahContains("32.01", "32.010"));
   assert.ok(!wilayahContains("32.01.01", "32.01"));
+});
+
+test("all kelurahan are listed, sorted, each in a kecamatan that exists", () => {
+  const codes = loadKelurahan();
+  assert.ok(codes.length > 80_000);
+  assert.deepEqual(codes, codes.toSorted());
+  assert.ok(codes.every((kode) => wilayah.has(kode) && wilayah.has(kode.slice(0, 8))));
 });

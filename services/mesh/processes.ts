@@ -16,6 +16,8 @@ export type ProcessSpec = {
   adminPort: number;
   /** auth only: the embedded OpenID issuer, for people's browsers and for everyone's JWKS. */
   issuerPort?: number;
+  /** dukcapil only: its rows as REST, for comparison with what streams. */
+  restPort?: number;
   /** Its own database, with the rights of that database's owner, and the bus with its own role. */
   database?: DatabaseName;
   /** Listens on LAMPID_HOST; all others stay on loopback, which is this profile's mesh security. */
@@ -59,7 +61,7 @@ export const PROCESSES: readonly ProcessSpec[] = [
   service("notifikasi", 9004, "notifikasi"),
   service("statistik", 9005, "statistik"),
   { ...service("integrasi", 9006, "integrasi"), nodeOptions: BUSY },
-  service("dukcapil", 9010),
+  { ...service("dukcapil", 9010), restPort: 9011 },
 ];
 
 function service(name: string, port: number, database?: DatabaseName): ProcessSpec {
@@ -84,6 +86,9 @@ export function portsOf(
         { port: spec.adminPort + portOffset, host: on, what: `the admin port of ${spec.name}` },
         ...(spec.issuerPort
           ? [{ port: spec.issuerPort + portOffset, host: on, what: `the issuer of ${spec.name}` }]
+          : []),
+        ...(spec.restPort
+          ? [{ port: spec.restPort + portOffset, host: on, what: `the REST port of ${spec.name}` }]
           : []),
       ];
     }),
@@ -136,6 +141,8 @@ export type EnvironmentOptions = {
   databaseUrl: ((role: DatabaseName, database?: "bus") => string) | undefined;
   /** Embedded: of the processes that call others by themselves. In a cluster, the user says it. */
   serviceSecret?: string;
+  /** For integrasi, unless the user has set LAMPID_QUARANTINE_KEY_FILE. */
+  quarantineKeyFile?: string;
 };
 
 /** Passed on where set: what programs expect to find, and what the user set for the mesh or for its telemetry. */
@@ -168,10 +175,14 @@ export function environmentOf(spec: ProcessSpec, options: EnvironmentOptions): R
     LAMPID_ADMIN_PORT: String(spec.adminPort + portOffset),
     LAMPID_DATA_DIR: dataDir,
   });
+  if (spec.restPort) child.LAMPID_REST_PORT = String(spec.restPort + portOffset);
   if (profile === "embedded") {
     child.LAMPID_ISSUER_URL = urls.issuer ?? `http://${LOOPBACK}:${8081 + portOffset}`;
     if (spec.issuerPort) child.LAMPID_ISSUER_PORT = String(spec.issuerPort + portOffset);
     if (options.serviceSecret) child.LAMPID_SERVICE_CLIENT_SECRET = options.serviceSecret;
+  }
+  if (spec.name === "integrasi" && options.quarantineKeyFile) {
+    child.LAMPID_QUARANTINE_KEY_FILE ||= options.quarantineKeyFile;
   }
   for (const { name } of processes) {
     if (name !== "gateway") child[`LAMPID_UPSTREAM_${name.toUpperCase()}`] = urls[name] as string;

@@ -23,14 +23,19 @@ const STANDARD = [
 ];
 const SERVICES: Record<string, string[]> = {
   auth: ["lampid.auth.v1.AccountService", "lampid.auth.v1.AuthService"],
-  penduduk: ["lampid.penduduk.v1.PendudukService"],
+  penduduk: ["lampid.penduduk.v1.PendudukService", "lampid.penggabungan.v1.PenggabunganService"],
   statistik: ["lampid.statistik.v1.StatistikService"],
   notifikasi: ["lampid.notifikasi.v1.NotifikasiService"],
   pelaporan: [],
-  integrasi: [],
-  dukcapil: [],
+  integrasi: ["google.longrunning.Operations", "lampid.integrasi.v1.SinkronisasiService"],
+  dukcapil: ["lampid.dukcapil.v1.DukcapilHubService"],
 };
-SERVICES.gateway = Object.values(SERVICES).flat().sort();
+/** What the mesh offers to itself alone. */
+const INTERNAL = ["lampid.penggabungan.v1.PenggabunganService", "lampid.dukcapil.v1.DukcapilHubService"];
+SERVICES.gateway = Object.values(SERVICES)
+  .flat()
+  .filter((service) => !INTERNAL.includes(service))
+  .sort();
 
 let mesh: RunningMesh;
 let sql: Sql;
