@@ -62,6 +62,8 @@ export type ProcessOptions = {
   /** `process.env`: main.ts is its only reader. */
   env: Readonly<Record<string, string | undefined>>;
   compose: (context: ProcessContext) => void | Promise<void>;
+  /** Largest message that the gRPC server takes and sends. Default: the wire's, 4 MiB. */
+  maxMessageBytes?: number;
   /** Replaces the gRPC server, e.g. by the gateway's listener. Called after compose. */
   listen?: (
     context: ProcessContext,
@@ -101,7 +103,7 @@ export async function runProcess(options: ProcessOptions): Promise<void> {
 }
 
 async function start(
-  { name, compose, listen, env }: ProcessOptions,
+  { name, compose, listen, env, maxMessageBytes }: ProcessOptions,
   config: ConfigReader,
   log: Logger,
 ): Promise<void> {
@@ -260,6 +262,7 @@ async function start(
       wire: config.oneOf("LAMPID_WIRE", wireNames, "grpc-js"),
       interceptors: serverInterceptors({ log, telemetry, policy, verifyToken, maxCallMs: 60_000 }),
       onInternalError: (cause, path) => log.error({ err: cause, path }, "call failed outside its handler"),
+      ...(maxMessageBytes ? { readMaxBytes: maxMessageBytes, writeMaxBytes: maxMessageBytes } : {}),
     });
     for (const { service, implementation } of services) grpc.service(service, implementation);
     for (const { service, implementation } of standardServices(

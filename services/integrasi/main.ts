@@ -1,4 +1,5 @@
-// Synchronisation with Dukcapil and SIAK, as a process: health and reflection until its contract lands.
+// Synchronisation with the Dukcapil hub, as a process.
 import { runProcess } from "#chassis/process.ts";
+import { composeIntegrasi } from "./integrasi.ts";
 
-await runProcess({ name: "integrasi", env: process.env, compose: () => {} });
+await runProcess({ name: "integrasi", env: process.env, compose: composeIntegrasi });

@@ -29,7 +29,13 @@ import {
   readyUrl,
   urlsOf,
 } from "./processes.ts";
-import { DATABASES, type DatabaseName, provisionExternal, settleSecrets } from "./provision.ts";
+import {
+  DATABASES,
+  type DatabaseName,
+  provisionExternal,
+  settleQuarantineKey,
+  settleSecrets,
+} from "./provision.ts";
 import { startWatchdog } from "./watchdog.ts";
 
 export type MeshOptions = {
@@ -268,6 +274,7 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
       profile,
       databaseUrl: databases?.url,
       serviceSecret: settleSecrets(data.path).secrets.service,
+      quarantineKeyFile: settleQuarantineKey(data.path),
     });
     const keeper = keepRunning({
       name: spec.name,

@@ -91,6 +91,16 @@ describe("the environment of a process", () => {
     assert.ok(!JSON.stringify(environmentFor("dukcapil")).includes("postgres://"));
   });
 
+  test("tells integrasi alone where the key of its quarantine is, unless the user has", () => {
+    const spec = (name: string) => PROCESSES.find((each) => each.name === name)!;
+    const withKey = { ...options, quarantineKeyFile: "/data/quarantine.key" };
+    const key = "LAMPID_QUARANTINE_KEY_FILE";
+    assert.equal(environmentOf(spec("integrasi"), withKey)[key], "/data/quarantine.key");
+    assert.equal(environmentOf(spec("penduduk"), withKey)[key], undefined);
+    const ours = { ...withKey, env: { [key]: "/ours.key" } };
+    assert.equal(environmentOf(spec("integrasi"), ours)[key], "/ours.key");
+  });
+
   test("only the gateway and the issuer listen beyond loopback", () => {
     const exposed = PROCESSES.filter(({ name }) => environmentFor(name).LAMPID_HOST !== "127.0.0.1");
     assert.deepEqual(

@@ -106,6 +106,16 @@ export function settleSecrets(dataDir: string): { secrets: Secrets; isNew: boole
   return { secrets, isNew: found === undefined };
 }
 
+/**
+ * The path of the key that rows in quarantine are sealed with, made when it is missing: rows that were sealed with a key
+ * that is lost stay closed. It is no part of secrets.json, which integrasi must not read.
+ */
+export function settleQuarantineKey(dataDir: string): string {
+  const path = join(dataDir, "quarantine.key");
+  if (!existsSync(path)) writeWhole(path, `1:${randomBytes(32).toString("base64")}\n`, 0o600);
+  return path;
+}
+
 /** The same on a server that is not ours, by its superuser's URL; one mesh a server, for the names are always the same. */
 export async function provisionExternal(superuserUrl: string, dataDir: string) {
   const { secrets } = settleSecrets(dataDir);
