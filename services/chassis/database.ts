@@ -46,6 +46,11 @@ export function openDatabase({ url, name, log, poolSize = 8 }: DatabaseOptions):
     async transaction(work) {
       const client = await pool.connect();
       let broken: Error | undefined;
+      // A lost connection fails the statement under way, and is told of here besides: unheard, it would end the process.
+      const onLost = (cause: Error) => {
+        broken = cause;
+      };
+      client.on("error", onLost);
       try {
         await client.query("begin");
         const result = await work(client);
@@ -58,6 +63,7 @@ export function openDatabase({ url, name, log, poolSize = 8 }: DatabaseOptions):
         });
         throw cause;
       } finally {
+        client.off("error", onLost);
         client.release(broken);
       }
     },

@@ -66,6 +66,9 @@ test(`${ROWS} rows while everything on their way is killed: nothing is lost, not
     await kill(victim);
   }
   const killed = await ended(name, startedAt);
+  for (const victim of ["dukcapil", "integrasi", "penduduk"] as const) {
+    assert.equal(mesh.restarts(victim), KILLS[victim], `${victim} ended by itself`);
+  }
   console.log(`${kills.length} kills, ${Math.round(performance.now() - startedAt)} ms`);
   assert.deepEqual(killed.rekonsiliasi.selisih ?? [], []);
   assert.equal(killed.rekonsiliasi.cocok, true, JSON.stringify(killed.rekonsiliasi));
