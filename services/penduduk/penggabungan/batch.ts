@@ -47,6 +47,8 @@ export type Inserts = {
   closed: number;
   /** Living residents by kecamatan. */
   living: Map<string, number>;
+  /** Rows, by index, whose NIK a row before them has, of a lower number at the hub: they are put aside. */
+  duplicates: number[];
 };
 
 /** Families come together, but a batch may end within one: the next batch of a stream goes on with it. */
@@ -95,7 +97,7 @@ export function prepareBatch(
     const id = row.value[FIELD.id]!;
     if (id < least) least = id;
     if (id > most) most = id;
-    writer?.add(row);
+    writer?.add(row, index);
   }
   return {
     batch: { bytes, bounds, bad, ids: [least, most], at, inserts: writer?.finish() },
@@ -148,6 +150,19 @@ function readAndCheck(
   return check(row);
 }
 
+/**
+ * The NIK as a number, each another: less 11 * 10^14, where the first province begins, they are below 2^53. As texts in a
+ * map they would take three times as long.
+ */
+function nikNumber({ bytes, start }: HubRow): number {
+  let at = start[FIELD.nik]!;
+  let high = 0;
+  let low = 0;
+  for (let n = 0; n < 8; n++) high = high * 10 + bytes[at++]! - 0x30;
+  for (let n = 0; n < 8; n++) low = low * 10 + bytes[at++]! - 0x30;
+  return (high - 11_000_000) * 1e8 + low;
+}
+
 function insertWriter(size: number, at: Date, first: LastFamily | undefined) {
   // A row takes some 60 bytes more in PostgreSQL's format than in Protobuf's.
   const residents = newCopyBuffer(size + size / 2);
@@ -158,6 +173,9 @@ function insertWriter(size: number, at: Date, first: LastFamily | undefined) {
   const newId = idSource(at);
   let last = first;
   let closed = 0;
+  const idOfNik = new Map<number, number>();
+  const duplicates: number[] = [];
+  let isMixed = false;
 
   function familyOf(row: HubRow): Uint8Array | undefined {
     if (row.length[FIELD.nomorKk] === 0) return undefined;
@@ -175,8 +193,18 @@ function insertWriter(size: number, at: Date, first: LastFamily | undefined) {
   }
 
   return {
-    add(row: HubRow): void {
+    add(row: HubRow, index: number): void {
       const { value } = row;
+      const nik = nikNumber(row);
+      const before = idOfNik.get(nik);
+      if (before !== undefined) {
+        // The one with the lower number is kept: when that comes second, or is the same row again, the batch takes the
+        // other way.
+        if (before < value[FIELD.id]!) duplicates.push(index);
+        else isMixed = true;
+        return;
+      }
+      idOfNik.set(nik, value[FIELD.id]!);
       const status = storedStatus(row);
       if (status === Status.DITUTUP) closed++;
       if (status === Status.AKTIF) {
@@ -198,13 +226,17 @@ function insertWriter(size: number, at: Date, first: LastFamily | undefined) {
         atMicros,
       });
     },
-    finish: (): Inserts => ({
-      residents: finishCopy(residents),
-      families: families.rows > 0 ? finishCopy(families) : undefined,
-      rows: residents.rows,
-      closed,
-      living,
-    }),
+    finish: (): Inserts | undefined =>
+      isMixed
+        ? undefined
+        : {
+            residents: finishCopy(residents),
+            families: families.rows > 0 ? finishCopy(families) : undefined,
+            rows: residents.rows,
+            closed,
+            living,
+            duplicates,
+          },
     family: () => last,
   };
 }

@@ -16,9 +16,9 @@ import {
   BarisDisisihkan_Sebab as Sebab,
 } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
 import type { Order } from "../domain/merge.ts";
-import { type Batch, FAMILY_COLUMNS, rowAt } from "./batch.ts";
+import { type Batch, FAMILY_COLUMNS, type LastFamily, rowAt } from "./batch.ts";
 import { copyIn } from "./copy-in.ts";
-import { newHubRow } from "./hub-row.ts";
+import { asciiOf, FIELD, newHubRow } from "./hub-row.ts";
 import { mergeKnown } from "./merge-known.ts";
 import { findPutAside, forgetPutAside, type PutAside, putAside, rememberPutAside } from "./put-aside.ts";
 import { RESIDENT_COLUMNS } from "./resident-copy.ts";
@@ -36,6 +36,9 @@ export type BatchKey = {
 
 export type MergeOptions = { ujiCoba: boolean; order: Order; actor: Actor };
 
+/** The answer to a batch, and the family its last row is in, if that is known: the next batch may go on with it. */
+export type Merged = { answer: MergePendudukResponse; family: LastFamily | undefined; isBlind: boolean };
+
 /** What a batch changes, gathered while it is merged. */
 export type Effects = {
   /** Residents inserted or changed. */
@@ -46,6 +49,8 @@ export type Effects = {
   restored: number[];
   /** Living residents more or fewer, by kecamatan. */
   living: Map<string, number>;
+  /** Family cards by number, as far as they were looked up or made. */
+  families: Map<string, Uint8Array>;
 };
 
 /** A transaction that ran into another one is repeated: with what is there now, it goes another way. */
@@ -60,7 +65,7 @@ export async function mergeBatch(
   key: BatchKey,
   batch: Batch,
   options: MergeOptions,
-): Promise<MergePendudukResponse> {
+): Promise<Merged> {
   for (let attempt = 0; ; attempt++) {
     const isBlind = attempt === 0 && batch.inserts !== undefined && !options.ujiCoba;
     try {
@@ -80,23 +85,18 @@ export function wasAllNew({ hasil }: MergePendudukResponse): boolean {
 }
 
 /** The same without a trace: what a trial run is for. */
-async function trial(
-  db: Database,
-  key: BatchKey,
-  batch: Batch,
-  options: MergeOptions,
-): Promise<MergePendudukResponse> {
+async function trial(db: Database, key: BatchKey, batch: Batch, options: MergeOptions): Promise<Merged> {
   const rolledBack = new Error("a trial is rolled back");
-  let answer: MergePendudukResponse | undefined;
+  let merged: Merged | undefined;
   await db
     .transaction(async (sql) => {
-      answer = await merge(sql, key, batch, options, false);
+      merged = await merge(sql, key, batch, options, false);
       throw rolledBack;
     })
     .catch((cause) => {
       if (cause !== rolledBack) throw cause;
     });
-  return answer!;
+  return merged!;
 }
 
 async function merge(
@@ -104,11 +104,11 @@ async function merge(
   key: BatchKey,
   batch: Batch,
   options: MergeOptions,
-  isBlind: boolean,
-): Promise<MergePendudukResponse> {
+  mayBeBlind: boolean,
+): Promise<Merged> {
   const { ujiCoba, actor } = options;
   const before = ujiCoba ? undefined : await findAnswer(sql, key);
-  if (before) return before;
+  if (before) return { answer: before, family: undefined, isBlind: false };
 
   const effects: Effects = {
     written: 0,
@@ -116,9 +116,11 @@ async function merge(
     putAside: batch.bad.map((bad) => putAside(rowAt(newHubRow(), batch, bad.index), Sebab.KARANTINA, bad)),
     restored: [],
     living: new Map(),
+    families: new Map(),
   };
   const known = await findPutAside(sql, ...batch.ids);
-  if (isBlind && known.size === 0) await insertBlindly(sql, batch, effects);
+  const isBlind = mayBeBlind && known.size === 0;
+  if (isBlind) await insertBlindly(sql, batch, effects);
   else await mergeKnown(sql, batch, options, known, effects);
 
   const { hasil, restored } = effects;
@@ -153,7 +155,13 @@ async function merge(
       toBinary(MergePendudukResponseSchema, answer),
     ],
   });
-  return answer;
+  return { answer, family: isBlind ? undefined : lastFamily(batch, effects), isBlind };
+}
+
+function lastFamily(batch: Batch, { families }: Effects): LastFamily | undefined {
+  const nomorKk = asciiOf(rowAt(newHubRow(), batch, batch.bounds.length / 2 - 1), FIELD.nomorKk);
+  const id = families.get(nomorKk);
+  return id && { nomorKk, id };
 }
 
 async function findAnswer(sql: Sql, key: BatchKey): Promise<MergePendudukResponse | undefined> {
@@ -167,13 +175,18 @@ async function findAnswer(sql: Sql, key: BatchKey): Promise<MergePendudukRespons
 }
 
 /** COPY straight into the tables. Fails with a unique violation when any of the rows is there. */
-async function insertBlindly(sql: Sql, { inserts }: Batch, effects: Effects): Promise<void> {
+async function insertBlindly(sql: Sql, batch: Batch, effects: Effects): Promise<void> {
   const { hasil, living } = effects;
-  const { families, residents, rows, closed, living: born } = inserts!;
+  const { families, residents, rows, closed, living: born, duplicates } = batch.inserts!;
   if (families)
     await copyIn(sql, `copy kartu_keluarga (${FAMILY_COLUMNS}) from stdin (format binary)`, families);
   if (rows > 0)
     await copyIn(sql, `copy penduduk (${RESIDENT_COLUMNS}) from stdin (format binary)`, residents);
+  for (const index of duplicates) {
+    const row = rowAt(newHubRow(), batch, index);
+    effects.putAside.push(putAside(row, Sebab.GANDA, { alasan: "NIK_DUPLICATE", kolom: "nik" }));
+  }
+  hasil.ganda = duplicates.length;
   effects.written = rows;
   hasil.baru = rows - closed;
   hasil.ditutup = closed;

@@ -174,11 +174,13 @@ async function write(
   batch: Batch,
   steps: readonly Step[],
   isCorrection: boolean,
-  { living }: Effects,
+  effects: Effects,
 ): Promise<void> {
   if (steps.length === 0) return;
+  const { living } = effects;
   const newId = idSource(batch.at);
   const families = await settleFamilies(sql, batch, steps, newId);
+  effects.families = families;
   const inserts = newCopyBuffer(1024);
   const updates = newCopyBuffer(1024);
   const row = newHubRow();

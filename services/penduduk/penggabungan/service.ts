@@ -4,6 +4,7 @@ import { createLane } from "#chassis/batcher.ts";
 import { actorOf } from "#chassis/caller.ts";
 import type { Database } from "#chassis/database.ts";
 import type { WilayahIndex } from "#chassis/wilayah.ts";
+import { observed } from "#chassis/wire/observed.ts";
 import type {
   MergePendudukRequest,
   PenggabunganService,
@@ -36,9 +37,9 @@ export function penggabunganService({ db, wilayah, clock }: Deps): ServiceImpl<t
       let areNew = true;
       let family: LastFamily | undefined;
 
-      function prepare(request: MergePendudukRequest): { request: MergePendudukRequest; batch: Batch } {
-        const order = orderOf(request);
-        const asNew = areNew && order === "none" && !request.ujiCoba ? { family } : undefined;
+      function prepare(request: MergePendudukRequest): Prepared {
+        const isPlain = orderOf(request) === "none" && !request.ujiCoba;
+        const asNew = areNew && isPlain ? { family } : undefined;
         const prepared = prepareBatch(readBatch(request.kelompok!), check, clock(), asNew);
         family = prepared.family;
         return { request, batch: prepared.batch };
@@ -50,21 +51,31 @@ export function penggabunganService({ db, wilayah, clock }: Deps): ServiceImpl<t
         const { done, value } = await iterator.next();
         return done ? undefined : prepare(value);
       };
+      /** What was prepared before its forerunner went another way is prepared anew. */
+      const again = async (prepared: Prepared | undefined) =>
+        prepared && (areNew || prepared.batch.inserts) ? prepare(prepared.request) : prepared;
+
       let upcoming = next();
       for (;;) {
         const current = await upcoming;
         if (!current) return;
-        upcoming = next();
-        // Whoever awaits it hears of its failure; until then it must not count as unhandled.
-        upcoming.catch(() => {});
+        upcoming = observed(next());
         const { request, batch } = current;
         const { sinkronisasi, bagian, ujiCoba } = request;
         const { dari, sampai, crc32 } = request.kelompok!;
         const key = { sinkronisasi, bagian, dari, sampai, crc32 };
         const options = { ujiCoba, order: orderOf(request), actor };
-        const answer = await takeTurn(() => mergeBatch(db, key, batch, options));
-        areNew = wasAllNew(answer);
-        yield answer;
+        const merged = await takeTurn(() => mergeBatch(db, key, batch, options));
+        areNew = wasAllNew(merged.answer);
+        if (!merged.isBlind) {
+          upcoming = observed(
+            upcoming.then((prepared) => {
+              family = merged.family;
+              return again(prepared);
+            }),
+          );
+        }
+        yield merged.answer;
       }
     },
 
@@ -73,6 +84,8 @@ export function penggabunganService({ db, wilayah, clock }: Deps): ServiceImpl<t
     },
   };
 }
+
+type Prepared = { request: MergePendudukRequest; batch: Batch };
 
 function orderOf({ paksa, koreksi }: MergePendudukRequest): Order {
   if (koreksi) return "koreksi";
