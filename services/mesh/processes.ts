@@ -61,7 +61,7 @@ export const PROCESSES: readonly ProcessSpec[] = [
   service("notifikasi", 9004, "notifikasi"),
   service("statistik", 9005, "statistik"),
   { ...service("integrasi", 9006, "integrasi"), nodeOptions: BUSY },
-  { ...service("dukcapil", 9010), restPort: 9011 },
+  { ...service("dukcapil", 9010), restPort: 9011, nodeOptions: BUSY },
 ];
 
 function service(name: string, port: number, database?: DatabaseName): ProcessSpec {

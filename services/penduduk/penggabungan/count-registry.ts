@@ -28,7 +28,11 @@ export async function countRegistry(
   kodeWilayah: string,
 ): Promise<MessageInitShape<typeof HitunganWilayahSchema>[]> {
   return await db.transaction(async (sql) => {
-    await sql.query(`set local statement_timeout = ${COUNT_TIMEOUT_MS}; set local work_mem = '32MB'`);
+    await sql.query(
+      // On two cores: people wait for the end of a run, and nothing else of it is left to do.
+      `set local statement_timeout = ${COUNT_TIMEOUT_MS}; set local work_mem = '32MB';
+       set local max_parallel_workers_per_gather = 2`,
+    );
     const { rows } = await sql.query({
       text: COUNT,
       values: wilayahRange(kodeWilayah),
