@@ -14,7 +14,9 @@ import { residents, testSeed } from "../harness/residents.ts";
 import { assertStatus, assertStatusBody, login, type RestClient, restClient } from "../harness/rest.ts";
 
 /** Those that keep something there. The others depend on no database, or on another, and serve on. */
-const DEPENDENT = isCluster() ? ["penduduk", "notifikasi"] : ["auth", "penduduk", "statistik", "notifikasi"];
+const DEPENDENT = isCluster()
+  ? ["penduduk", "notifikasi", "integrasi"]
+  : ["auth", "penduduk", "statistik", "notifikasi", "integrasi"];
 const ALL = PROCESSES.map(({ name }) => name);
 
 const seed = testSeed();
