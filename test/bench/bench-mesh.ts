@@ -1,8 +1,9 @@
 // What the benches share: a mesh of their own, tokens, residents, requests, and a pause for what is still under way.
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import pg from "pg";
 import type { Mesh } from "../../services/mesh/mesh.ts";
 import { startTestMesh } from "../harness/mesh.ts";
+import { childrenOf } from "./process-usage.ts";
 
 export const RATE_LIMIT = "100000000";
 
@@ -103,10 +104,7 @@ export function memoryMib(mesh: Mesh): number | undefined {
 }
 
 function withChildren(pid: number): number[] {
-  const children = readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-    readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
-  );
-  return [pid, ...children.flatMap(withChildren)];
+  return [pid, ...childrenOf(pid).flatMap(withChildren)];
 }
 
 function pssKib(pid: number): number {

@@ -38,7 +38,8 @@ function cpuSecondsOf(pid: number): number {
   return ticks / TICKS_PER_SECOND + childrenOf(pid).reduce((sum, child) => sum + cpuSecondsOf(child), 0);
 }
 
-function childrenOf(pid: number): number[] {
+/** Its children; not theirs. */
+export function childrenOf(pid: number): number[] {
   return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
     readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
   );

@@ -8,7 +8,9 @@
 //   vs_rest_record              POST /v1/penduduk, one by one from 64 connections; a sample, extrapolated
 //   vs_rest_pages, _1000        the hub's JSON pages of 100, each with one INSERT ... ON CONFLICT for its residents; pages of
 //                               1,000 with COPY behind; a part of the rows, extrapolated
+//   post_p95_ms, _during_ms     POST /penduduk, 100 a second, without a run and during one; and the ratio of the two
 //   memory_mib, cpu_seconds     of each process, the most of the runs into an empty registry, and their median
+//   slow_memory                 the most memory of a process while PostgreSQL is slowed down tenfold, over the most without
 //   wire_bytes                  a record, plain and gzip
 import { createReadStream, createWriteStream, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -27,8 +29,10 @@ import { openSql } from "../harness/ledger.ts";
 import { startTestMesh } from "../harness/mesh.ts";
 import { login, restClient } from "../harness/rest.ts";
 import { assertStatisticsAgree, openHub, serviceToken } from "../harness/sync.ts";
-import { RATE_LIMIT, round } from "./bench-mesh.ts";
+import { httpPost, RATE_LIMIT, resident, round } from "./bench-mesh.ts";
+import { percentile, runLoad } from "./http-load.ts";
 import { measureUsage, type Usage } from "./process-usage.ts";
+import { slowDown } from "./slow-postgres.ts";
 import { copyPage, type HubRow, readPages, recordByRecord, upsertPage } from "./sync-rest.ts";
 
 const { values: options } = parseArgs({
@@ -37,19 +41,22 @@ const { values: options } = parseArgs({
     repeat: { type: "string", default: "3" },
     posts: { type: "string", default: "20000" },
     pages: { type: "string", default: "200000" },
+    slow: { type: "string", default: "60" },
     help: { type: "boolean" },
   },
 });
 if (options.help) {
   console.log(
-    "usage: npm run bench:sync -- [--records 1000000] [--repeat 3] [--posts 20000] [--pages 200000]\n\n" +
-      "--posts: records that are POSTed one by one; --pages: records that are taken as JSON pages; 0 leaves it out",
+    "usage: npm run bench:sync -- [--records 1000000] [--repeat 3] [--posts 20000] [--pages 200000] [--slow 60]\n\n" +
+      "--posts: records that are POSTed one by one; --pages: records that are taken as JSON pages; --slow: seconds with a slow\n" +
+      "PostgreSQL; 0 leaves it out",
   );
   process.exit(0);
 }
 const RECORDS = Number(options.records);
 const POSTS = Math.min(Number(options.posts), RECORDS);
 const PAGES = Math.min(Number(options.pages), RECORDS);
+const POSTS_PER_SECOND = 100;
 const TABLES = "penduduk, kartu_keluarga, hub_disisihkan, penggabungan_batch, outbox, audit, idempotency";
 
 const copiedTables = [
@@ -94,6 +101,8 @@ async function bench(): Promise<void> {
     changed.push(await timed(`${n}: 10 % changed`, () => sync()));
     copied.push(await plainCopy(mesh, folder, n));
   }
+  const posts = await postsDuringRun();
+  const slow = await slowRun();
   const token = await serviceToken(mesh);
   const wire = await wireBytes(token);
   close();
@@ -127,6 +136,12 @@ async function bench(): Promise<void> {
     ),
   );
   console.table(wire);
+  const slowMemory = Object.fromEntries(
+    Object.entries(slow ?? {}).map(([name, { peakMib }]) => [
+      name,
+      round(peakMib / Math.max(...usages.map((usage) => usage[name]!.peakMib))),
+    ]),
+  );
   console.log(
     JSON.stringify({
       records_per_s: perSecond(first),
@@ -138,6 +153,8 @@ async function bench(): Promise<void> {
       copy_seconds: round(median(copied)),
       vs_copy: round(seconds / median(copied)),
       ...rest.ratios(seconds),
+      ...posts,
+      slow_memory: slowMemory,
       memory_mib: Object.fromEntries(
         names.map((name) => [name, Math.max(...usages.map((usage) => usage[name]!.peakMib))]),
       ),
@@ -160,6 +177,56 @@ async function sync(json: Record<string, unknown> = {}): Promise<void> {
   const watched = await call(`GET /v1/${name}:watch`, { token, timeoutMs: 3_600_000 });
   const last = JSON.parse(watched.text.trim().split("\n").at(-1)!);
   if (last.keadaan !== "KEADAAN_SELESAI" || !last.rekonsiliasi?.cocok) throw new Error(JSON.stringify(last));
+}
+
+/** What a run costs those who register meanwhile. */
+async function postsDuringRun() {
+  await emptyRegistry(mesh);
+  const token = await login(mesh.urls.gateway!, "kota");
+  const { hostname, port } = new URL(mesh.urls.gateway!);
+  let residents = 0;
+  const load = (seconds: number) =>
+    runLoad({
+      host: hostname,
+      port: Number(port),
+      connections: 16,
+      seconds,
+      rate: POSTS_PER_SECOND,
+      request: () => httpPost("/penduduk", token, resident(residents++)),
+      expectStatus: 201,
+    });
+  await load(3);
+  const without = percentile((await load(15)).latenciesMs, 0.95);
+  const run = sync();
+  const during = percentile((await load(15)).latenciesMs, 0.95);
+  await run;
+  console.log(`POST /penduduk, p95: ${round(without)} ms, during a run ${round(during)} ms`);
+  return {
+    post_p95_ms: round(without),
+    post_p95_during_ms: round(during),
+    post_p95_ratio: round(during / without),
+  };
+}
+
+/** A part of a run with a PostgreSQL that hardly answers: what waits must not pile up anywhere. */
+async function slowRun(): Promise<Usage | undefined> {
+  const seconds = Number(options.slow);
+  if (seconds === 0) return undefined;
+  await emptyRegistry(mesh);
+  const call = restClient(mesh.urls.gateway!);
+  const token = await login(mesh.urls.gateway!, "pusat");
+  const usage = measureUsage(mesh.dataDir);
+  const fast = slowDown(mesh.pid("postgres")!, 10);
+  const started = await call("POST /v1/sinkronisasi", { token, json: {} });
+  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  const { postgres, ...used } = usage();
+  fast();
+  const { name } = started.body.metadata;
+  const cancelled = await call(`POST /v1/${name}:cancel`, { token, json: {} });
+  console.log(
+    `PostgreSQL slowed down: ${cancelled.body.jumlah ?? 0} records in ${seconds} s; ${usageLine(used)}`,
+  );
+  return used;
 }
 
 async function timed(what: string, work: () => Promise<unknown>): Promise<number> {
