@@ -49,7 +49,12 @@ export type Inserts = {
   living: Map<string, number>;
   /** Rows, by index, whose NIK a row before them has, of a lower number at the hub: they are put aside. */
   duplicates: number[];
+  /** Behind the two: for another batch, once PostgreSQL has these. */
+  buffers: CopyBuffers;
 };
+
+/** Megabytes that every batch needs: left to the garbage collector, they made it work for more than the rows did. */
+export type CopyBuffers = { residents: Buffer; families: Buffer };
 
 /** Families come together, but a batch may end within one: the next batch of a stream goes on with it. */
 export type LastFamily = { nomorKk: string; id: Uint8Array };
@@ -82,12 +87,12 @@ export function prepareBatch(
   { bytes, bounds }: Pick<Batch, "bytes" | "bounds">,
   check: RowCheck,
   at: Date,
-  asNew: { family: LastFamily | undefined } | undefined,
+  asNew: { family: LastFamily | undefined; buffers?: CopyBuffers | undefined } | undefined,
 ): { batch: Batch; family: LastFamily | undefined } {
   const row = newHubRow();
   const bad: BadRow[] = [];
   let [least, most] = [Number.MAX_SAFE_INTEGER, 0];
-  const writer = asNew && insertWriter(bytes.length, at, asNew.family);
+  const writer = asNew && insertWriter(bytes.length, at, asNew.family, asNew.buffers);
   for (let index = 0; index * 2 < bounds.length; index++) {
     const violation = readAndCheck(row, bytes, bounds, index, check);
     if (violation) {
@@ -163,10 +168,10 @@ function nikNumber({ bytes, start }: HubRow): number {
   return (high - 11_000_000) * 1e8 + low;
 }
 
-function insertWriter(size: number, at: Date, first: LastFamily | undefined) {
+function insertWriter(size: number, at: Date, first: LastFamily | undefined, used: CopyBuffers | undefined) {
   // A row takes some 60 bytes more in PostgreSQL's format than in Protobuf's.
-  const residents = newCopyBuffer(size + size / 2);
-  const families = newCopyBuffer(size / 4);
+  const residents = newCopyBuffer(size + size / 2, used?.residents);
+  const families = newCopyBuffer(size / 4, used?.families);
   const known = new Map<string, Uint8Array>(first && [[first.nomorKk, first.id]]);
   const living = new Map<string, number>();
   const atMicros = microsOf(at);
@@ -236,6 +241,7 @@ function insertWriter(size: number, at: Date, first: LastFamily | undefined) {
             closed,
             living,
             duplicates,
+            buffers: { residents: residents.bytes, families: families.bytes },
           },
     family: () => last,
   };

@@ -13,8 +13,9 @@ export type CopyBuffer = {
 const HEADER = Buffer.concat([Buffer.from("PGCOPY\n\xff\r\n\0", "latin1"), Buffer.alloc(8)]);
 const END = Buffer.from([0xff, 0xff]);
 
-export function newCopyBuffer(capacity: number): CopyBuffer {
-  const bytes = Buffer.allocUnsafe(Math.max(capacity, 1_024));
+/** @param used an earlier one whose rows PostgreSQL has: taken when it is large enough. */
+export function newCopyBuffer(capacity: number, used?: Buffer): CopyBuffer {
+  const bytes = used && used.length >= capacity ? used : Buffer.allocUnsafe(Math.max(capacity, 1_024));
   HEADER.copy(bytes);
   return { bytes, at: HEADER.length, rows: 0 };
 }

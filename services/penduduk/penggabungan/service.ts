@@ -11,7 +11,7 @@ import type {
 } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
 import { civilDate } from "../domain/clock.ts";
 import type { Order } from "../domain/merge.ts";
-import { type Batch, type LastFamily, prepareBatch, readBatch } from "./batch.ts";
+import { type Batch, type CopyBuffers, type LastFamily, prepareBatch, readBatch } from "./batch.ts";
 import { countRegistry, forgetOldAnswers } from "./count-registry.ts";
 import { daysOf, rowCheck } from "./hub-rules.ts";
 import { mergeBatch, wasAllNew } from "./merge-batch.ts";
@@ -36,10 +36,12 @@ export function penggabunganService({ db, wilayah, clock }: Deps): ServiceImpl<t
       // A guess that costs little when it is wrong: the first row that is there ends the insertion.
       let areNew = true;
       let family: LastFamily | undefined;
+      let spare: CopyBuffers | undefined;
 
       function prepare(request: MergePendudukRequest): Prepared {
         const isPlain = orderOf(request) === "none" && !request.ujiCoba;
-        const asNew = areNew && isPlain ? { family } : undefined;
+        const asNew = areNew && isPlain ? { family, buffers: spare } : undefined;
+        spare = undefined;
         const prepared = prepareBatch(readBatch(request.kelompok!), check, clock(), asNew);
         family = prepared.family;
         return { request, batch: prepared.batch };
@@ -67,6 +69,7 @@ export function penggabunganService({ db, wilayah, clock }: Deps): ServiceImpl<t
         const options = { ujiCoba, order: orderOf(request), actor };
         const merged = await takeTurn(() => mergeBatch(db, key, batch, options));
         areNew = wasAllNew(merged.answer);
+        spare = batch.inserts?.buffers;
         if (!merged.isBlind) {
           upcoming = observed(
             upcoming.then((prepared) => {
