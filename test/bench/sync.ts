@@ -315,7 +315,7 @@ async function overRest(token: string) {
       const seconds = await onOtherDatabase(mesh.superuserUrl, (client) =>
         timed(`${PAGES} records as JSON pages of ${pageSize}`, async () => {
           for await (const page of readPages({ ...pages, pageSize }, PAGES)) {
-            await store(client, page.filter(isGood));
+            await store(client, distinct(page.filter(isGood)));
           }
         }),
       );
@@ -354,6 +354,11 @@ function isGood({ nik, nama, tanggalLahir, kodeWilayah }: HubRow): boolean {
     !Number.isNaN(Date.parse(String(tanggalLahir))) &&
     Boolean(kodeWilayah)
   );
+}
+
+/** One INSERT cannot meet one row twice. */
+function distinct(page: readonly HubRow[]): HubRow[] {
+  return [...new Map(page.map((row) => [row.nik, row])).values()];
 }
 
 /** A registration is stricter: living, and from a wilayah that exists. */
