@@ -27,9 +27,11 @@ import { openWatches } from "./watch.ts";
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 const RUNNER_BACKOFF = { baseMs: 200, maxMs: 3_000 };
 /** Towards neighbours: soon enough that a run goes on within seconds of their return. */
-const BACKOFF = { baseMs: 100, maxMs: 5_000 };
+const BACKOFF = { baseMs: 100, maxMs: 2_000 };
 /** Two streams and a call now and then: it takes few failures to know. */
 const BREAKER_VOLUME = 3;
+/** Short, or a hub that goes down after many good answers would go on being asked until those are forgotten. */
+const BREAKER_WINDOW_MS = 5_000;
 
 const BREAKER_LEVEL: Record<BreakerState, number> = { closed: 0, halfOpen: 1, open: 2 };
 const PEMUTUS: Record<BreakerState, Pemutus> = {
@@ -63,6 +65,7 @@ export function composeIntegrasi(context: ProcessContext): void {
   const breaker = breakTransport(context.upstream("dukcapil", limits), {
     name: "dukcapil",
     volumeMin: BREAKER_VOLUME,
+    windowMs: BREAKER_WINDOW_MS,
     onState(_, state) {
       reachable(state === "closed", "the hub cannot be reached: circuit breaker is open");
       log.warn({ state }, "circuit breaker towards the hub changed state");

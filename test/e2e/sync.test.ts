@@ -20,7 +20,7 @@ const ROWS = 60_000;
 const MAX_RESIDENT_MIB = 256;
 const RUN_LIMIT_MS = 120_000;
 /** Half a minute of waiting is enough once: on the engines. */
-const DOWN_MS = isCluster() ? 30_000 : 10_000;
+const DOWN_MS = isCluster() ? 30_000 : 15_000;
 
 const run = promisify(execFile);
 const newResident = residents(testSeed(), "sync");

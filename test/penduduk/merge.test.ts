@@ -175,6 +175,20 @@ describe("into an empty registry", () => {
     await assertAgreesWithHub(rows);
   });
 
+  test("a child born into a family of an earlier batch joins it, among rows that are all new", async () => {
+    await mergeRows(hubRows(1, 8));
+    const child = hubRow(100, { nomorKk: hubRow(1).nomorKk, shdk: 4 });
+    assert.deepEqual(counts((await mergeRows([hubRow(9), child, ...hubRows(10, 12)])).hasil), { baru: 5 });
+    const { rows } = await db.query(
+      "select k.nomor_kk, count(*)::int as n from penduduk p join kartu_keluarga k on k.id = p.kartu_keluarga group by 1 order by 1",
+    );
+    assert.deepEqual(
+      rows.map(({ n }) => n),
+      [5, 4, 4],
+    );
+    await assertAgreesWithHub([...hubRows(1, 12), child]);
+  });
+
   test("texts of any script come as they are, and those in no family are in none", async () => {
     const row = hubRow(1, {
       nama: "Nyi Ratu Séndang 𝒦",

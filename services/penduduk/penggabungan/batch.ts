@@ -3,7 +3,7 @@
 import { crc32 } from "node:zlib";
 import { refuse } from "#chassis/refusal.ts";
 import type { KelompokPenduduk } from "#gen/lampid/dukcapil/v1/penduduk_hub_pb.ts";
-import { Penduduk_Status as Status } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
+import { Penduduk_Shdk as Shdk, Penduduk_Status as Status } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
 import { asciiOf, FIELD, type HubRow, Malformed, newHubRow, readRow, rowBounds } from "./hub-row.ts";
 import { birthDaysOf, type RowCheck, type RowViolation } from "./hub-rules.ts";
 import { idSource } from "./new-ids.ts";
@@ -47,8 +47,10 @@ export type Inserts = {
   closed: number;
   /** Living residents by kecamatan. */
   living: Map<string, number>;
-  /** Rows, by index, whose NIK a row before them has, of a lower number at the hub: they are put aside. */
-  duplicates: number[];
+  /** Rows, by index, that may meet what is there: a NIK for the second time, a family whose head is in another batch. */
+  rest: number[];
+  /** Rows that are in the batch a second time, in the same state: of no consequence. */
+  repeated: number;
   /** Behind the two: for another batch, once PostgreSQL has these. */
   buffers: CopyBuffers;
 };
@@ -79,21 +81,26 @@ export function readBatch(kelompok: KelompokPenduduk): Pick<Batch, "bytes" | "bo
   return { bytes, bounds };
 }
 
+/** Rows between two looks at what else there is to do, 2 ms: people who register wait behind these. */
+const AT_A_TIME = 512;
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
 /**
  * Checks every row. With `asNew` the good ones are also made ready to be inserted, in the same pass: most of the work of
  * a first run.
  */
-export function prepareBatch(
+export async function prepareBatch(
   { bytes, bounds }: Pick<Batch, "bytes" | "bounds">,
   check: RowCheck,
   at: Date,
   asNew: { family: LastFamily | undefined; buffers?: CopyBuffers | undefined } | undefined,
-): { batch: Batch; family: LastFamily | undefined } {
+): Promise<{ batch: Batch; family: LastFamily | undefined }> {
   const row = newHubRow();
   const bad: BadRow[] = [];
   let [least, most] = [Number.MAX_SAFE_INTEGER, 0];
   const writer = asNew && insertWriter(bytes.length, at, asNew.family, asNew.buffers);
   for (let index = 0; index * 2 < bounds.length; index++) {
+    if (index % AT_A_TIME === AT_A_TIME - 1) await turn();
     const violation = readAndCheck(row, bytes, bounds, index, check);
     if (violation) {
       bad.push({ ...violation, index });
@@ -178,15 +185,17 @@ function insertWriter(size: number, at: Date, first: LastFamily | undefined, use
   const newId = idSource(at);
   let last = first;
   let closed = 0;
-  const idOfNik = new Map<number, number>();
-  const duplicates: number[] = [];
-  let isMixed = false;
+  const niks = new Map<number, { id: number; versi: number }>();
+  const rest: number[] = [];
+  let repeated = 0;
 
-  function familyOf(row: HubRow): Uint8Array | undefined {
+  /** "unknown": its head is not here, so the card may be there already. */
+  function familyOf(row: HubRow): Uint8Array | undefined | "unknown" {
     if (row.length[FIELD.nomorKk] === 0) return undefined;
     const nomorKk = asciiOf(row, FIELD.nomorKk);
     if (last?.nomorKk === nomorKk) return last.id;
     let id = known.get(nomorKk);
+    if (!id && row.value[FIELD.shdk] !== Shdk.KEPALA_KELUARGA) return "unknown";
     if (!id) {
       // Kept, for the other members.
       id = newId().slice();
@@ -201,15 +210,19 @@ function insertWriter(size: number, at: Date, first: LastFamily | undefined, use
     add(row: HubRow, index: number): void {
       const { value } = row;
       const nik = nikNumber(row);
-      const before = idOfNik.get(nik);
-      if (before !== undefined) {
-        // The one with the lower number is kept: when that comes second, or is the same row again, the batch takes the
-        // other way.
-        if (before < value[FIELD.id]!) duplicates.push(index);
-        else isMixed = true;
+      const other = niks.get(nik);
+      const id = value[FIELD.id]!;
+      const versi = value[FIELD.versi]!;
+      if (other?.id === id && other.versi === versi) {
+        repeated++;
         return;
       }
-      idOfNik.set(nik, value[FIELD.id]!);
+      const kartuKeluarga = other ? "unknown" : familyOf(row);
+      if (!other) niks.set(nik, { id, versi });
+      if (kartuKeluarga === "unknown") {
+        rest.push(index);
+        return;
+      }
       const status = storedStatus(row);
       if (status === Status.DITUTUP) closed++;
       if (status === Status.AKTIF) {
@@ -222,27 +235,25 @@ function insertWriter(size: number, at: Date, first: LastFamily | undefined, use
       }
       putResident(residents, row, {
         id: newId(),
-        kartuKeluarga: familyOf(row),
+        kartuKeluarga,
         status,
         birthDays: birthDaysOf(row)!,
-        versi: value[FIELD.versi]!,
-        idHub: value[FIELD.id]!,
+        versi,
+        idHub: id,
         perubahanLokal: undefined,
         atMicros,
       });
     },
-    finish: (): Inserts | undefined =>
-      isMixed
-        ? undefined
-        : {
-            residents: finishCopy(residents),
-            families: families.rows > 0 ? finishCopy(families) : undefined,
-            rows: residents.rows,
-            closed,
-            living,
-            duplicates,
-            buffers: { residents: residents.bytes, families: families.bytes },
-          },
+    finish: (): Inserts => ({
+      residents: finishCopy(residents),
+      families: families.rows > 0 ? finishCopy(families) : undefined,
+      rows: residents.rows,
+      closed,
+      living,
+      rest,
+      repeated,
+      buffers: { residents: residents.bytes, families: families.bytes },
+    }),
     family: () => last,
   };
 }

@@ -121,7 +121,8 @@ async function merge(
   const known = await findPutAside(sql, ...batch.ids);
   const isBlind = mayBeBlind && known.size === 0;
   if (isBlind) await insertBlindly(sql, batch, effects);
-  else await mergeKnown(sql, batch, options, known, effects);
+  const rest = isBlind ? batch.inserts!.rest : undefined;
+  if (rest?.length !== 0) await mergeKnown(sql, batch, options, known, effects, rest);
 
   const { hasil, restored } = effects;
   hasil.dikarantina = batch.bad.length;
@@ -175,21 +176,19 @@ async function findAnswer(sql: Sql, key: BatchKey): Promise<MergePendudukRespons
 }
 
 /** COPY straight into the tables. Fails with a unique violation when any of the rows is there. */
-async function insertBlindly(sql: Sql, batch: Batch, effects: Effects): Promise<void> {
+async function insertBlindly(sql: Sql, { inserts }: Batch, effects: Effects): Promise<void> {
   const { hasil, living } = effects;
-  const { families, residents, rows, closed, living: born, duplicates } = batch.inserts!;
-  if (families)
+  const { families, residents, rows, closed, repeated, living: born } = inserts!;
+  if (families) {
     await copyIn(sql, `copy kartu_keluarga (${FAMILY_COLUMNS}) from stdin (format binary)`, families);
-  if (rows > 0)
-    await copyIn(sql, `copy penduduk (${RESIDENT_COLUMNS}) from stdin (format binary)`, residents);
-  for (const index of duplicates) {
-    const row = rowAt(newHubRow(), batch, index);
-    effects.putAside.push(putAside(row, Sebab.GANDA, { alasan: "NIK_DUPLICATE", kolom: "nik" }));
   }
-  hasil.ganda = duplicates.length;
+  if (rows > 0) {
+    await copyIn(sql, `copy penduduk (${RESIDENT_COLUMNS}) from stdin (format binary)`, residents);
+  }
   effects.written = rows;
   hasil.baru = rows - closed;
   hasil.ditutup = closed;
+  hasil.dikirimUlang = repeated;
   for (const [kecamatan, count] of born) living.set(kecamatan, count);
 }
 

@@ -28,15 +28,17 @@ type Local = LocalState & { id: string };
 /** What a row becomes; `local` is whom it meets. */
 type Step = { index: number; decision: Decision; local: Local | undefined };
 
+/** @param only these rows, by index. Default: all good ones. */
 export async function mergeKnown(
   sql: Sql,
   batch: Batch,
   { order }: MergeOptions,
   known: ReadonlyMap<number, { versi: number; sebab: Sebab }>,
   effects: Effects,
+  only?: readonly number[],
 ): Promise<void> {
   const { hasil } = effects;
-  const keys = distinctRows(batch, effects);
+  const keys = distinctRows(batch, effects, only ?? goodRows(batch));
   const locals = await findLocals(sql, keys);
   const row = newHubRow();
   const writes: Step[] = [];
@@ -84,7 +86,7 @@ export async function mergeKnown(
     const asideVersi = known.get(idHub)?.versi;
     if (asideVersi !== undefined && asideVersi <= versi && order !== "koreksi") effects.restored.push(idHub);
   }
-  effects.written = writes.length;
+  effects.written += writes.length;
   if (losers.length > 0) effects.putAside.push(...(await loserRows(sql, losers)));
   await write(sql, batch, writes, order === "koreksi", effects);
 
@@ -93,15 +95,18 @@ export async function mergeKnown(
   }
 }
 
+function* goodRows({ bounds, bad }: Batch): Iterable<number> {
+  const isBad = new Set(bad.map(({ index }) => index));
+  for (let index = 0; index * 2 < bounds.length; index++) if (!isBad.has(index)) yield index;
+}
+
 type Keys = { index: number[]; nik: string[]; versi: number[]; idHub: number[] };
 
 /** Of rows that the batch holds twice, one: the same again does not count, an older state is stale. */
-function distinctRows(batch: Batch, { hasil, putAside: aside }: Effects): Keys {
-  const bad = new Set(batch.bad.map(({ index }) => index));
+function distinctRows(batch: Batch, { hasil, putAside: aside }: Effects, indexes: Iterable<number>): Keys {
   const row = newHubRow();
   const byId = new Map<number, { index: number; nik: string; versi: number }>();
-  for (let index = 0; index * 2 < batch.bounds.length; index++) {
-    if (bad.has(index)) continue;
+  for (const index of indexes) {
     rowAt(row, batch, index);
     const idHub = row.value[FIELD.id]!;
     const mine = { index, nik: asciiOf(row, FIELD.nik), versi: row.value[FIELD.versi]! };

@@ -38,11 +38,11 @@ export function penggabunganService({ db, wilayah, clock }: Deps): ServiceImpl<t
       let family: LastFamily | undefined;
       let spare: CopyBuffers | undefined;
 
-      function prepare(request: MergePendudukRequest): Prepared {
+      async function prepare(request: MergePendudukRequest): Promise<Prepared> {
         const isPlain = orderOf(request) === "none" && !request.ujiCoba;
         const asNew = areNew && isPlain ? { family, buffers: spare } : undefined;
         spare = undefined;
-        const prepared = prepareBatch(readBatch(request.kelompok!), check, clock(), asNew);
+        const prepared = await prepareBatch(readBatch(request.kelompok!), check, clock(), asNew);
         family = prepared.family;
         return { request, batch: prepared.batch };
       }
@@ -51,7 +51,7 @@ export function penggabunganService({ db, wilayah, clock }: Deps): ServiceImpl<t
       const iterator = requests[Symbol.asyncIterator]();
       const next = async () => {
         const { done, value } = await iterator.next();
-        return done ? undefined : prepare(value);
+        return done ? undefined : await prepare(value);
       };
       /** What was prepared before its forerunner went another way is prepared anew. */
       const again = async (prepared: Prepared | undefined) =>
