@@ -131,6 +131,12 @@ export function rowAt(
   return row;
 }
 
+/** Indexes of the rows that break no rule. */
+export function* goodRows({ bounds, bad }: Batch): Iterable<number> {
+  const isBad = new Set(bad.map(({ index }) => index));
+  for (let index = 0; index * 2 < bounds.length; index++) if (!isBad.has(index)) yield index;
+}
+
 /** What the registry stores: a row that the hub withdrew is closed, whatever else it says. */
 export function storedStatus(row: HubRow): number {
   return row.value[FIELD.dihapus] ? Status.DITUTUP : row.value[FIELD.status]!;

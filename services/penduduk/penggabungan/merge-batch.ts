@@ -16,7 +16,7 @@ import {
   BarisDisisihkan_Sebab as Sebab,
 } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
 import type { Order } from "../domain/merge.ts";
-import { type Batch, FAMILY_COLUMNS, type LastFamily, rowAt } from "./batch.ts";
+import { type Batch, FAMILY_COLUMNS, goodRows, type LastFamily, rowAt } from "./batch.ts";
 import { copyIn } from "./copy-in.ts";
 import { asciiOf, FIELD, newHubRow } from "./hub-row.ts";
 import { mergeKnown } from "./merge-known.ts";
@@ -118,7 +118,7 @@ async function merge(
     living: new Map(),
     families: new Map(),
   };
-  const known = await findPutAside(sql, ...batch.ids);
+  const known = ofBatch(batch, await findPutAside(sql, ...batch.ids));
   const isBlind = mayBeBlind && known.size === 0;
   if (isBlind) await insertBlindly(sql, batch, effects);
   const rest = isBlind ? batch.inserts!.rest : undefined;
@@ -163,6 +163,22 @@ function lastFamily(batch: Batch, { families }: Effects): LastFamily | undefined
   const nomorKk = asciiOf(rowAt(newHubRow(), batch, batch.bounds.length / 2 - 1), FIELD.nomorKk);
   const id = families.get(nomorKk);
   return id && { nomorKk, id };
+}
+
+/**
+ * Those that the batch brings again. Where residents have moved its numbers lie far apart, with many between them that it
+ * does not have: taken for its own, they kept batches of new rows from being inserted as such.
+ */
+function ofBatch<T>(batch: Batch, between: ReadonlyMap<number, T>): Map<number, T> {
+  const own = new Map<number, T>();
+  if (between.size === 0) return own;
+  const row = newHubRow();
+  for (const index of goodRows(batch)) {
+    const id = rowAt(row, batch, index).value[FIELD.id]!;
+    const known = between.get(id);
+    if (known !== undefined) own.set(id, known);
+  }
+  return own;
 }
 
 async function findAnswer(sql: Sql, key: BatchKey): Promise<MergePendudukResponse | undefined> {

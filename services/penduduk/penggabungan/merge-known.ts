@@ -6,7 +6,7 @@ import { DaftarPendudukHubSchema, PendudukHubSchema } from "#gen/lampid/dukcapil
 import { Penduduk_Status as Status } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
 import { BarisDisisihkan_Sebab as Sebab } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
 import { type Decision, decideMerge, type LocalState } from "../domain/merge.ts";
-import { type Batch, FAMILY_COLUMNS, putFamily, rowAt, storedStatus } from "./batch.ts";
+import { type Batch, FAMILY_COLUMNS, goodRows, putFamily, rowAt, storedStatus } from "./batch.ts";
 import { copyIn } from "./copy-in.ts";
 import { asciiOf, FIELD, newHubRow, readRow, rowBounds } from "./hub-row.ts";
 import { birthDaysOf } from "./hub-rules.ts";
@@ -93,11 +93,6 @@ export async function mergeKnown(
   function aside(sebab: Sebab, alasan: string, { id }: Local): PutAside {
     return putAside(row, sebab, { alasan, kolom: "" }, id);
   }
-}
-
-function* goodRows({ bounds, bad }: Batch): Iterable<number> {
-  const isBad = new Set(bad.map(({ index }) => index));
-  for (let index = 0; index * 2 < bounds.length; index++) if (!isBad.has(index)) yield index;
 }
 
 type Keys = { index: number[]; nik: string[]; versi: number[]; idHub: number[] };
