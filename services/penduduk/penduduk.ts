@@ -3,6 +3,7 @@ import type { ProcessContext } from "#chassis/process.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import { PendudukService } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
 import { PenggabunganService } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
+import { createCourtesy, noticing } from "./penggabungan/courtesy.ts";
 import { penggabunganService } from "./penggabungan/service.ts";
 import { postgresPendudukStore } from "./postgres-store.ts";
 import { pendudukService } from "./service.ts";
@@ -12,7 +13,11 @@ export function composePenduduk(context: ProcessContext): void {
   const clock = () => new Date();
   const store = postgresPendudukStore(db);
   const wilayah = loadWilayah();
-  context.serve(PendudukService, pendudukService({ store, wilayah, clock }));
-  context.serve(PenggabunganService, penggabunganService({ db, wilayah, clock }));
+  const courtesy = createCourtesy({
+    rest: context.config.integer("LAMPID_MERGE_REST", { min: 0, max: 20, fallback: 4 }),
+  });
+  const service = pendudukService({ store, wilayah, clock });
+  context.serve(PendudukService, noticing(PendudukService, service, courtesy));
+  context.serve(PenggabunganService, penggabunganService({ db, wilayah, clock, courtesy }));
   context.relayOutbox();
 }

@@ -18,6 +18,7 @@ import {
   PenggabunganService,
   BarisDisisihkan_Sebab as Sebab,
 } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
+import { createCourtesy } from "../../services/penduduk/penggabungan/courtesy.ts";
 import { sidikOf } from "../../services/penduduk/penggabungan/put-aside.ts";
 import { penggabunganService } from "../../services/penduduk/penggabungan/service.ts";
 import { as, assertRefused, collect, componentClient } from "../harness/component.ts";
@@ -36,7 +37,12 @@ before(async () => {
   db = openDatabase({ url: testDatabase.url, name: "test", log: createLogger("test", "silent") });
   client = await componentClient(
     PenggabunganService,
-    penggabunganService({ db, wilayah: loadWilayah(), clock: () => new Date("2026-11-20T03:00:00Z") }),
+    penggabunganService({
+      db,
+      wilayah: loadWilayah(),
+      clock: () => new Date("2026-11-20T03:00:00Z"),
+      courtesy: createCourtesy({ rest: 0 }),
+    }),
   );
 });
 after(async () => {

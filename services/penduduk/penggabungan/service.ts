@@ -1,6 +1,5 @@
 // PenggabunganService: batches of the hub in, acknowledgements out, one after the other, each after its commit.
 import type { ServiceImpl } from "@connectrpc/connect";
-import { createLane } from "#chassis/batcher.ts";
 import { actorOf } from "#chassis/caller.ts";
 import type { Database } from "#chassis/database.ts";
 import type { WilayahIndex } from "#chassis/wilayah.ts";
@@ -13,6 +12,7 @@ import { civilDate } from "../domain/clock.ts";
 import type { Order } from "../domain/merge.ts";
 import { type Batch, type CopyBuffers, type LastFamily, prepareBatch, readBatch } from "./batch.ts";
 import { countRegistry, forgetOldAnswers } from "./count-registry.ts";
+import type { Courtesy } from "./courtesy.ts";
 import { daysOf, rowCheck } from "./hub-rules.ts";
 import { mergeBatch, wasAllNew } from "./merge-batch.ts";
 
@@ -20,14 +20,16 @@ export type Deps = {
   db: Database;
   wilayah: Pick<WilayahIndex, "has">;
   clock: () => Date;
+  /** Whose turn it is. */
+  courtesy: Courtesy;
 };
 
-/** Connections that merging may take from the pool; the rest is for people. */
-const MERGE_LANE = { maxInFlight: 3, maxQueue: 100 };
-
-export function penggabunganService({ db, wilayah, clock }: Deps): ServiceImpl<typeof PenggabunganService> {
-  const takeTurn = createLane(MERGE_LANE);
-
+export function penggabunganService({
+  db,
+  wilayah,
+  clock,
+  courtesy,
+}: Deps): ServiceImpl<typeof PenggabunganService> {
   return {
     async *mergePenduduk(requests, ctx) {
       const actor = actorOf(ctx);
@@ -67,7 +69,7 @@ export function penggabunganService({ db, wilayah, clock }: Deps): ServiceImpl<t
         const { dari, sampai, crc32 } = request.kelompok!;
         const key = { sinkronisasi, bagian, dari, sampai, crc32 };
         const options = { ujiCoba, order: orderOf(request), actor };
-        const merged = await takeTurn(() => mergeBatch(db, key, batch, options));
+        const merged = await courtesy.merge(() => mergeBatch(db, key, batch, options));
         areNew = wasAllNew(merged.answer);
         spare = batch.inserts?.buffers;
         if (!merged.isBlind) {
