@@ -18,12 +18,12 @@ export type HubRow = Record<string, string | boolean | undefined>;
 
 const MAX_SECONDS = 120;
 
-/** Registrations a second: many connections, each with one request at a time. */
+/** Registrations a second; each connection has one request at a time. */
 export async function recordByRecord(
   gateway: string,
   token: string,
   rows: readonly HubRow[],
-  connections = 64,
+  connections: number,
 ) {
   const { hostname, port } = new URL(gateway);
   const requests = rows.map((row) => httpPost("/v1/penduduk", token, registrationOf(row)));

@@ -5,10 +5,12 @@
 //   records_per_s, seconds      into an empty registry, from StartSinkronisasi to the end of its report
 //   resync_, changed_           the same again with nothing changed, and with 10 % changed
 //   copy_seconds, vs_copy       plain COPY of the same rows into the same tables on one connection; seconds over these
-//   vs_rest_record              POST /v1/penduduk, one by one from 64 connections; a sample, extrapolated
+//   vs_rest_record, _64         POST /v1/penduduk, one by one, each after the answer to the one before; the same from 64
+//                               connections at a time; a sample, extrapolated
 //   vs_rest_pages, _1000        the hub's JSON pages of 100, each with one INSERT ... ON CONFLICT for its residents; pages of
-//                               1,000 with COPY behind; a part of the rows, extrapolated
-//   post_p95_ms, _during_ms     POST /penduduk, 100 a second, without a run and during one; and the ratio of the two
+//                               1,000 with COPY behind; extrapolated when --pages is less than --records
+//   post_p95_ms, _during_ms     POST /penduduk, 100 a second, without a run and during one; the ratio of the two; and the
+//                               run's records a second meanwhile
 //   memory_mib, cpu_seconds     of each process, the most of the runs into an empty registry, and their median
 //   slow_memory                 the most memory of a process while PostgreSQL is slowed down tenfold, over the most without
 //   wire_bytes                  a record, plain and gzip
@@ -40,14 +42,14 @@ const { values: options } = parseArgs({
     records: { type: "string", default: "1000000" },
     repeat: { type: "string", default: "3" },
     posts: { type: "string", default: "20000" },
-    pages: { type: "string", default: "200000" },
+    pages: { type: "string", default: "1000000" },
     slow: { type: "string", default: "60" },
     help: { type: "boolean" },
   },
 });
 if (options.help) {
   console.log(
-    "usage: npm run bench:sync -- [--records 1000000] [--repeat 3] [--posts 20000] [--pages 200000] [--slow 60]\n\n" +
+    "usage: npm run bench:sync -- [--records 1000000] [--repeat 3] [--posts 20000] [--pages 1000000] [--slow 60]\n\n" +
       "--posts: records that are POSTed one by one; --pages: records that are taken as JSON pages; --slow: seconds with a slow\n" +
       "PostgreSQL; 0 leaves it out",
   );
@@ -199,13 +201,23 @@ async function postsDuringRun() {
   const without = percentile((await load(15)).latenciesMs, 0.95);
   const run = sync();
   const during = percentile((await load(15)).latenciesMs, 0.95);
+  const perSecond = Math.round(Number((await latestRun()).jumlah) / 15);
   await run;
-  console.log(`POST /penduduk, p95: ${round(without)} ms, during a run ${round(during)} ms`);
+  console.log(
+    `POST /penduduk, p95: ${round(without)} ms, during a run ${round(during)} ms, of ${perSecond} records/s meanwhile`,
+  );
   return {
     post_p95_ms: round(without),
     post_p95_during_ms: round(during),
     post_p95_ratio: round(during / without),
+    records_per_s_meanwhile: perSecond,
   };
+}
+
+async function latestRun(): Promise<{ jumlah: string | number }> {
+  const token = await login(mesh.urls.gateway!, "pusat");
+  const { body } = await restClient(mesh.urls.gateway!)("GET /v1/sinkronisasi?pageSize=1", { token });
+  return body.sinkronisasi[0];
 }
 
 /** A part of a run with a PostgreSQL that hardly answers: what waits must not pile up anywhere. */
@@ -295,17 +307,22 @@ async function overRest(token: string) {
   const perSecond: Record<string, number> = {};
   const pages = { baseUrl, token, kodeWilayah: "ID", gzip: false };
   if (POSTS > 0) {
-    await emptyRegistry(mesh);
     const rows: HubRow[] = [];
     for await (const page of readPages({ ...pages, pageSize: 1_000 }, POSTS * 1.1)) rows.push(...page);
     const sample = rows.filter(isRegistrable).slice(0, POSTS);
     const pusat = await login(mesh.urls.gateway!, "pusat");
-    const result = await recordByRecord(mesh.urls.gateway!, pusat, sample);
-    for (const line of result.samples) console.log(`POST: ${line}`);
-    console.log(
-      `${sample.length} records POSTed one by one: ${Math.round(result.perSecond)}/s, ${result.errors} errors`,
-    );
-    perSecond.record = result.perSecond;
+    for (const [name, connections] of [
+      ["record", 1],
+      ["record_64", 64],
+    ] as const) {
+      await emptyRegistry(mesh);
+      const result = await recordByRecord(mesh.urls.gateway!, pusat, sample, connections);
+      for (const line of result.samples) console.log(`POST: ${line}`);
+      console.log(
+        `${sample.length} records POSTed from ${connections} connections: ${Math.round(result.perSecond)}/s, ${result.errors} errors`,
+      );
+      perSecond[name] = result.perSecond;
+    }
   }
   if (PAGES > 0) {
     for (const [name, pageSize, store] of [
@@ -322,19 +339,20 @@ async function overRest(token: string) {
       perSecond[name] = PAGES / seconds;
     }
   }
-  const extrapolated = (rate: number) => ({
+  const line = (name: string, rate: number) => ({
     seconds: Math.round(RECORDS / rate),
-    spread: "extrapolated",
+    spread: name.startsWith("pages") && PAGES === RECORDS ? "once" : "extrapolated",
     "records/s": Math.round(rate),
   });
   const labels: Record<string, string> = {
     record: "POST one by one",
+    record_64: "POST from 64 connections",
     pages: "JSON pages of 100",
     pages_1000: "JSON pages of 1,000, COPY",
   };
   return {
     table: Object.fromEntries(
-      Object.entries(perSecond).map(([name, rate]) => [labels[name], extrapolated(rate)]),
+      Object.entries(perSecond).map(([name, rate]) => [labels[name], line(name, rate)]),
     ),
     ratios: (seconds: number) =>
       Object.fromEntries(
