@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { acceptsGzip, chooseFormat } from "./accept.ts";
+import { answerCodings, chooseCoding, chooseFormat, streamCodings } from "./accept.ts";
 import { Refusal } from "./status.ts";
 
 test("a stream is NDJSON unless Server-Sent Events are asked for by name or by a higher quality", () => {
@@ -38,11 +38,49 @@ test("an Accept that allows neither is 406", () => {
   }
 });
 
-test("gzip is used when it is asked for, and not when it is refused", () => {
-  for (const yes of ["gzip", "br, GZIP", "gzip;q=0.1", "*"]) {
-    assert.equal(acceptsGzip(yes), true, yes);
+test("a coding is chosen by quality, then by the order of the server, and identity by a higher quality", () => {
+  const table: [string | undefined, "br" | "gzip" | undefined][] = [
+    [undefined, undefined],
+    ["", undefined],
+    ["gzip", "gzip"],
+    ["x-gzip", "gzip"],
+    ["br, GZIP", "br"],
+    ["gzip, deflate, br, zstd", "br"],
+    ["gzip;q=0.9, br;q=0.8", "gzip"],
+    ["br;q=0, gzip;q=0.1", "gzip"],
+    ["*", "br"],
+    ["br;q=0, *", "gzip"],
+    ["*;q=0.1, gzip;q=0.5", "gzip"],
+    ["gzip;q=0", undefined],
+    ["gzip;q=0, br;q=0, *", undefined],
+    ["identity", undefined],
+    ["identity, gzip;q=0.5", undefined],
+    ["identity;q=0.5, gzip", "gzip"],
+    ["identity;q=0.5, gzip;q=0.5", "gzip"],
+    ["zstd, deflate", undefined],
+    ["identity;q=0, *", "br"],
+    ["gzip;q=2", undefined],
+    [",;=", undefined],
+  ];
+  for (const [header, coding] of table) {
+    assert.equal(chooseCoding(header, answerCodings).coding, coding, header);
   }
-  for (const no of [undefined, "", "br", "identity", "gzip;q=0", "gzip;q=0, *"]) {
-    assert.equal(acceptsGzip(no), false, no);
+  assert.equal(chooseCoding("gzip, br", streamCodings).coding, "gzip");
+  assert.equal(chooseCoding("gzip;q=0.5, br", streamCodings).coding, "br");
+});
+
+test("identity is allowed unless it is refused, and refusing every coding is 406", () => {
+  for (const header of ["gzip", "", "br;q=0", "identity;q=0.1, *;q=0", "*;q=0.5"]) {
+    assert.equal(chooseCoding(header, answerCodings).identity, true, header);
+  }
+  for (const header of ["gzip, identity;q=0", "gzip, *;q=0", "identity;q=0, *"]) {
+    assert.equal(chooseCoding(header, answerCodings).identity, false, header);
+  }
+  for (const header of ["identity;q=0", "*;q=0", "zstd, identity;q=0", "identity;q=0.0, gzip;q=0"]) {
+    assert.throws(
+      () => chooseCoding(header, answerCodings),
+      (error) => error instanceof Refusal && error.httpStatus === 406,
+      header,
+    );
   }
 });

@@ -1,4 +1,4 @@
-// What the caller of a stream wants to get: the format by its Accept header, gzip by its Accept-Encoding.
+// What the caller wants to get: the format of a stream by its Accept header, compression by its Accept-Encoding.
 import { Code } from "@connectrpc/connect";
 import { Refusal } from "./status.ts";
 
@@ -35,14 +35,56 @@ export function chooseFormat(accept: string | undefined): StreamFormat {
   return ndjson.rank <= sse.rank ? "ndjson" : "sse";
 }
 
-/** Whether gzip is asked for: named, or covered by "*", with a quality above 0 (RFC 9110, 12.5.3). */
-export function acceptsGzip(acceptEncoding: string | string[] | undefined): boolean {
-  if (typeof acceptEncoding !== "string") {
-    return false;
+/** A coding that answers can have besides none. */
+export type Coding = "br" | "gzip";
+
+export interface Codings {
+  /** The coding to use; undefined for none. */
+  readonly coding: Coding | undefined;
+  /** Whether an answer may come without one. */
+  readonly identity: boolean;
+}
+
+/** A whole answer is smaller as Brotli, in about the time of gzip. */
+export const answerCodings: readonly Coding[] = ["br", "gzip"];
+
+/** A stream is flushed after each message: gzip is then the quicker, and holds less memory while the stream is open. */
+export const streamCodings: readonly Coding[] = ["gzip", "br"];
+
+/**
+ * The coding of an answer by RFC 9110, 12.5.3: the higher quality wins, then the order of `codings`. None is used when
+ * nobody asks for one, or when `identity` is named with a higher quality. Throws 406 when all of them are refused.
+ */
+export function chooseCoding(acceptEncoding: string | undefined, codings: readonly Coding[]): Codings {
+  if (acceptEncoding === undefined) {
+    return { coding: undefined, identity: true };
   }
   const ranges = acceptEncoding.split(",").map(parseRange);
-  return preference(ranges, ["gzip", "*"]).quality > 0;
+  let coding: Coding | undefined;
+  let best = 0;
+  for (const each of codings) {
+    const { quality } = preference(ranges, namesOf[each]);
+    if (quality > best) {
+      coding = each;
+      best = quality;
+    }
+  }
+  const plain = preference(ranges, ["identity", "*"]);
+  // What the header does not mention at all is allowed; "*" speaks for it, but asks for a coding rather than for none.
+  const isNamed = plain.rank === 0;
+  const identity = plain.quality > 0 || plain.rank === 2;
+  if (coding === undefined && !identity) {
+    const allowed = ["identity", ...codings].join(" or ");
+    throw new Refusal(406, Code.InvalidArgument, `Accept-Encoding must allow ${allowed}`);
+  }
+  return { coding: isNamed && plain.quality > best ? undefined : coding, identity };
 }
+
+/** `x-gzip` is an old name of gzip (RFC 9110, 8.4.1.3). */
+const namesOf: Readonly<Record<Coding, readonly string[]>> = {
+  br: ["br", "*"],
+  gzip: ["gzip", "x-gzip", "*"],
+};
 
 interface Range {
   readonly name: string;

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { JsonObject } from "@bufbuild/protobuf";
-import { createBinding, RuleError } from "./binding.ts";
+import { createBinding } from "./binding.ts";
 import { buildService, type RuleSpec } from "./fixture.ts";
-import { readHttpRules } from "./rule.ts";
+import { RuleError, readHttpRules } from "./rule.ts";
 import { type FieldViolation, Refusal } from "./status.ts";
 
 function bind(rule: RuleSpec, options = {}) {
@@ -268,7 +268,19 @@ test("a rule that cannot work fails at start with file, method and reason", () =
       /test\/v1\/library.proto: test.v1.Library.M0: path variable: no field "nope"/,
     ],
     [{ template: "/v1/{tags}" }, /must not be or lie in a repeated field/],
-    [{ template: "/v1/{sequels.name}" }, /path variable/],
+    [{ template: "/v1/{sequels.name}" }, /"sequels.name" must not be or lie in a repeated field/],
+    [{ template: "/v1/{author.mentor}" }, /cannot be a message/],
+    [{ template: "/v1/{author.nope}" }, /path variable: no field "author.nope"/],
+    [{ template: "/v1/{name.x}" }, /path variable: no field "name.x"/],
+    [{ template: "/v1/{name}/{name}" }, /variable "name" is bound twice/],
+    [{ template: "/v1/**/books" }, /"\*\*" must be the last segment/],
+    [{ template: "/v1/{name=**}/books" }, /"\*\*" must be the last segment/],
+    [{ template: "/v1/{name=**/books}" }, /"\*\*" must be the last segment/],
+    [{ template: "v1" }, /must start with "\/"/],
+    [{ template: "" }, /must start with "\/"/],
+    [{ method: "", template: "/v1" }, /the rule has no HTTP method/],
+    [{ template: "/v1", body: "author.born" }, /body: no field "author.born"/],
+    [{ template: "/v1", responseBody: "*" }, /response_body: no field "\*"/],
     [{ template: "/v1/{author}" }, /cannot be a message/],
     [{ template: "/v1/{" }, /offset 5/],
     [{ template: "/v1", body: "nope" }, /body: no field/],
@@ -280,4 +292,17 @@ test("a rule that cannot work fails at start with file, method and reason", () =
       (error: Error) => error instanceof RuleError && reason.test(error.message),
     );
   }
+});
+
+test("additional_bindings within additional_bindings fail at start", () => {
+  const nested = { template: "/b", additional: [{ template: "/c" }] };
+  const method = buildService([{ template: "/a", additional: [nested] }]).methods[0]!;
+  assert.throws(
+    () => readHttpRules(method),
+    (error: Error) =>
+      error instanceof RuleError &&
+      /^test\/v1\/library.proto: test.v1.Library.M0: additional_bindings cannot have additional_bindings/.test(
+        error.message,
+      ),
+  );
 });

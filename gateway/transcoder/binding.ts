@@ -14,19 +14,23 @@ import {
   type Registry,
   toJson,
 } from "@bufbuild/protobuf";
-import { parseBody } from "./body.ts";
+import { parseBody, textOf } from "./body.ts";
+import { findEtagPath } from "./etag.ts";
 import {
   type FieldPath,
   findField,
   fitsUrl,
   hasOwnJson,
   isSet,
+  messageIn,
   resolveFieldPath,
   setField,
+  setMessageField,
   textToJson,
 } from "./field.ts";
+import { createHttpBody, isHttpBody, type RawBody, rawBodyOf } from "./http-body.ts";
 import { createQueryReader, type QueryReader } from "./query.ts";
-import type { HttpRule } from "./rule.ts";
+import { type HttpRule, RuleError } from "./rule.ts";
 import { badRequest, type FieldViolation } from "./status.ts";
 import { parseTemplate, type Template, type Variable, variableValue } from "./template.ts";
 import { toJsonTolerant } from "./unknown-any.ts";
@@ -44,25 +48,31 @@ export interface Binding {
   readonly hasBody: boolean;
   /** The string field `request_id` of the input, if it has one. */
   readonly requestIdField: DescField | undefined;
-  /** Makes the input message; throws a Refusal. */
-  read(segments: readonly string[], query: string, body: Buffer | undefined): Message;
+  /** Whether the body is a google.api.HttpBody: bytes of any type instead of JSON. */
+  readonly takesRaw: boolean;
+  /** The string field `etag` of the input, or else of the message in its body. */
+  readonly etagPath: FieldPath | undefined;
+  /** The string field `etag` of the output, or else of the message that the answer is. */
+  readonly answerEtagPath: FieldPath | undefined;
+  /** Makes the input message; throws a Refusal. The type of the body matters only where it `takesRaw`. */
+  read(
+    segments: readonly string[],
+    query: string,
+    body: Buffer | undefined,
+    contentType?: string | undefined,
+  ): Message;
+  /** Makes the input message from a body that is a form; undefined where a form cannot be the body. */
+  readonly readForm: ((segments: readonly string[], query: string, form: Buffer) => Message) | undefined;
   /** Makes the body of the answer, or one message of it: JSON without a line break. */
   write(output: Message): string;
+  /** Makes it from a google.api.HttpBody; undefined where the answer is JSON. */
+  readonly writeRaw: ((output: Message) => RawBody) | undefined;
 }
 
 export interface BindingOptions {
   readonly registry?: Registry;
   /** Write fields that hold their default, too. Default: false, as ProtoJSON. */
   readonly emitUnpopulated?: boolean;
-}
-
-/** Thrown at start-up for a rule that cannot work; the message names file, method and reason. */
-export class RuleError extends Error {
-  override name = "RuleError";
-
-  constructor(method: DescMethod, reason: string) {
-    super(`${method.parent.file.proto.name}: ${method.parent.typeName}.${method.name}: ${reason}`);
-  }
 }
 
 /** Compiles a rule; throws RuleError. */
@@ -76,20 +86,20 @@ export function createBinding(method: DescMethod, rule: HttpRule, options: Bindi
     );
   }
   const { input, output } = method;
-  const template = parse(rule.template, fail);
   if (rule.method === "") {
     fail("the rule has no HTTP method");
   }
+  const template = parse(rule.template, fail);
   const pathSetters = template.variables.map((variable) => createPathSetter(input, variable, fail));
   const body = rule.body === "" || rule.body === "*" ? undefined : findField(input, rule.body);
   if (body === undefined && rule.body !== "" && rule.body !== "*") {
     fail(`body: no field "${rule.body}" in ${input.typeName}`);
   }
-  const bound = [
-    ...template.variables.map((v) => v.path.join(".")),
-    ...(rule.body === "" ? [] : [body?.name ?? "*"]),
-  ];
+  const inPath = template.variables.map((v) => v.path.join("."));
+  const bound = [...inPath, ...(rule.body === "" ? [] : [body?.name ?? "*"])];
   const queryReader: QueryReader = createQueryReader(input, bound);
+  const takesRaw =
+    rule.body === "*" ? isHttpBody(input) : body?.fieldKind === "message" && isHttpBody(body.message);
   const requestId = input.fields.find((field) => field.name === "request_id");
   const fillMask = rule.method === "PATCH" ? createMaskFiller(input, body, template) : undefined;
 
@@ -104,11 +114,16 @@ export function createBinding(method: DescMethod, rule: HttpRule, options: Bindi
     hasBody: rule.body !== "",
     requestIdField:
       requestId?.fieldKind === "scalar" && requestId.scalar === stringType ? requestId : undefined,
-    read(segments, query, bytes) {
+    takesRaw,
+    etagPath: findEtagPath(input, body),
+    answerEtagPath: findEtagPath(output, findField(output, rule.responseBody)),
+    read(segments, query, bytes, contentType) {
       let message: Message;
       let json: JsonValue | undefined;
       if (bytes === undefined) {
         message = create(input);
+      } else if (takesRaw) {
+        message = readRaw(bytes, contentType);
       } else if (body === undefined) {
         json = parseBody(bytes);
         message = readMessage(json);
@@ -130,8 +145,44 @@ export function createBinding(method: DescMethod, rule: HttpRule, options: Bindi
       }
       return message;
     },
+    readForm: createFormReader(),
     write: createWriter(output, rule.responseBody, options, fail),
+    writeRaw: createRawWriter(output, rule.responseBody),
   };
+
+  /** What is a query of a GET is a form of a POST, as HTML sends it; with a body field there is no place for one. */
+  function createFormReader(): Binding["readForm"] {
+    if (takesRaw || body !== undefined || (rule.body === "" && !formMethods.has(rule.method))) {
+      return undefined;
+    }
+    const formReader = createQueryReader(input, inPath, "form");
+    return (segments, query, form) => {
+      const text = textOf(form);
+      const message = create(input);
+      for (const set of pathSetters) {
+        set(message, segments);
+      }
+      if (rule.body === "*") {
+        queryReader(message, query);
+        formReader(message, text);
+      } else {
+        // Read as one, so that a field in both is found to be given twice.
+        formReader(message, `${query}&${text}`);
+      }
+      return message;
+    };
+  }
+
+  function readRaw(bytes: Buffer, contentType = ""): Message {
+    if (body === undefined) {
+      return createHttpBody(input, contentType, bytes);
+    }
+    const message = create(input);
+    if (bytes.length > 0 || contentType !== "") {
+      setMessageField(message, body, createHttpBody(body.message!, contentType, bytes));
+    }
+    return message;
+  }
 
   function readMessage(json: JsonValue): Message {
     try {
@@ -157,6 +208,9 @@ function isBound(method: DescMethod): method is BoundMethod {
 
 const stringType = 9; // ScalarType.STRING
 
+/** Methods whose body is read at all where the rule names none; "*" may be any of them. */
+const formMethods = new Set(["POST", "PUT", "PATCH", "*"]);
+
 function invalidBody(violations: FieldViolation[]) {
   // The walk and the reader agree by construction; should they not, the caller still gets a 400 that says where.
   const found =
@@ -181,18 +235,17 @@ function createPathSetter(
   variable: Variable,
   fail: (reason: string) => never,
 ): PathSetter {
+  for (const length of variable.path.keys()) {
+    const part = resolveFieldPath(input, variable.path.slice(0, length + 1));
+    if (typeof part !== "string" && (part.field.fieldKind === "list" || part.field.fieldKind === "map")) {
+      return fail(`path variable "${variable.path.join(".")}" must not be or lie in a repeated field`);
+    }
+  }
   const path = resolveFieldPath(input, variable.path);
   if (typeof path === "string") {
     return fail(`path variable: ${path}`);
   }
   const { field } = path;
-  if (
-    field.fieldKind === "list" ||
-    field.fieldKind === "map" ||
-    path.parents.some((p) => p.fieldKind !== "message")
-  ) {
-    return fail(`path variable "${path.name}" must not be or lie in a repeated field`);
-  }
   if (!fitsUrl(field)) {
     return fail(`path variable "${path.name}" cannot be a message`);
   }
@@ -229,7 +282,8 @@ function createMaskFiller(
     mask === undefined ||
     mask.name !== "update_mask" ||
     body?.fieldKind !== "message" ||
-    hasOwnJson(body.message)
+    hasOwnJson(body.message) ||
+    isHttpBody(body.message)
   ) {
     return undefined;
   }
@@ -298,6 +352,16 @@ function createWriter(
     const value = (write(message) as JsonObject)[field.jsonName];
     return value === undefined ? unset : JSON.stringify(value);
   };
+}
+
+function createRawWriter(output: DescMessage, responseBody: string): Binding["writeRaw"] {
+  const field = responseBody === "" ? undefined : findField(output, responseBody);
+  if (responseBody === "") {
+    return isHttpBody(output) ? rawBodyOf : undefined;
+  }
+  return field?.fieldKind === "message" && isHttpBody(field.message)
+    ? (message) => rawBodyOf(messageIn(message, field))
+    : undefined;
 }
 
 /** Whether a google.protobuf.Any or an extension can occur anywhere in the message. */

@@ -85,18 +85,6 @@ export function readBody(request: Request, limits: BodyLimits): Promise<Buffer> 
 
 /** Refuses a body of another type: 415. A body without a Content-Type is taken for JSON. */
 export function checkJsonType(request: Request): void {
-  const encoding = request.headers["content-encoding"];
-  if (encoding !== undefined && encoding !== "identity") {
-    throw new Refusal(
-      415,
-      Code.InvalidArgument,
-      "Content-Encoding is not supported: send the body uncompressed",
-      [],
-      {
-        "accept-encoding": "identity",
-      },
-    );
-  }
   const type = request.headers["content-type"];
   if (type === undefined || type === "application/json") {
     return;
@@ -111,19 +99,33 @@ export function checkJsonType(request: Request): void {
   }
 }
 
-/** Parses a JSON body. An empty one is the empty object. */
-export function parseBody(body: Buffer): JsonValue {
-  if (body.length === 0) {
-    return {};
-  }
-  // JSON.parse would see U+FFFD for broken bytes, and they would be stored as if the caller had sent that.
+/** Whether the body is a form, in UTF-8 (WHATWG URL, 5). */
+export function isFormType(request: Request): boolean {
+  const type = request.headers["content-type"];
+  return (
+    type !== undefined &&
+    /^application\/x-www-form-urlencoded\s*(?:;\s*charset="?utf-?8"?\s*)?$/i.test(type.trim())
+  );
+}
+
+/** The text of a body. Broken bytes are refused: decoded to U+FFFD they would be stored as if the caller had sent that. */
+export function textOf(body: Buffer): string {
   if (!isUtf8(body)) {
     throw badRequest("the request body is not UTF-8", [
       { field: "body", description: "must be UTF-8", reason: "INVALID_UTF8" },
     ]);
   }
+  return body.toString("utf8");
+}
+
+/** Parses a JSON body. An empty one is the empty object. */
+export function parseBody(body: Buffer): JsonValue {
+  if (body.length === 0) {
+    return {};
+  }
+  const text = textOf(body);
   try {
-    return JSON.parse(body.toString("utf8")) as JsonValue;
+    return JSON.parse(text) as JsonValue;
   } catch (error) {
     // The parser's message quotes the body; only the position may go into an answer and from there into logs.
     const position = /at position (\d+)/.exec((error as Error).message)?.[1];
@@ -177,8 +179,9 @@ export function refuseUnread(
   request.resume();
 }
 
-const emptyBody = Buffer.alloc(0);
-
-function tooLarge(maxBytes: number): Refusal {
+/** 413: a body that is, or would unpack to, more than `maxBytes`. */
+export function tooLarge(maxBytes: number): Refusal {
   return new Refusal(413, Code.ResourceExhausted, `the request body is larger than ${maxBytes} bytes`);
 }
+
+const emptyBody = Buffer.alloc(0);

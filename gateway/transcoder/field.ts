@@ -96,6 +96,26 @@ export function ownerOf(message: Message, path: FieldPath): Message {
   return owner;
 }
 
+/** Sets a singular message field, also one that is a member of a oneof. */
+export function setMessageField(message: Message, field: DescField, value: Message): void {
+  const owner = message as unknown as Record<string, unknown>;
+  if (field.oneof === undefined) {
+    owner[field.localName] = value;
+  } else {
+    owner[field.oneof.localName] = { case: field.localName, value };
+  }
+}
+
+/** The message that a singular message field holds, if it is set; nothing is created. */
+export function messageIn(message: Message, field: DescField): Message | undefined {
+  const owner = message as unknown as Record<string, unknown>;
+  if (field.oneof === undefined) {
+    return owner[field.localName] as Message | undefined;
+  }
+  const oneof = owner[field.oneof.localName] as { case?: string; value?: unknown };
+  return oneof.case === field.localName ? (oneof.value as Message) : undefined;
+}
+
 /** Whether the field holds something other than its default. */
 export function isSet(message: Message, path: FieldPath): boolean {
   let owner = message as unknown as Record<string, unknown> | undefined;

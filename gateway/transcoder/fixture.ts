@@ -12,6 +12,7 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import {
   FileDescriptorProtoSchema,
   FileDescriptorSetSchema,
+  file_google_protobuf_any,
   file_google_protobuf_duration,
   file_google_protobuf_field_mask,
   file_google_protobuf_struct,
@@ -20,18 +21,25 @@ import {
   MethodOptionsSchema,
 } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import { sampleType } from "./fixture-sample.ts";
 import type { HttpRule } from "./rule.ts";
 
-export type RuleSpec = Partial<HttpRule> & { additional?: Partial<HttpRule>[] };
+export type RuleSpec = Partial<HttpRule> & { additional?: RuleSpec[] };
 
-export type StreamingSpec = { serverStreaming?: boolean; clientStreaming?: boolean };
+/** What all methods have in common. Types are `Book` by default; others are `Sample`, `Upload`, `Shelf` and HttpBody. */
+export type MethodSpec = {
+  serverStreaming?: boolean;
+  clientStreaming?: boolean;
+  input?: string;
+  output?: string;
+};
 
 /** Builds a service `test.v1.Library` whose methods are `Book -> Book`, one per rule, named M0, M1, ... */
-export function buildService(rules: RuleSpec[], options: StreamingSpec = {}): DescService {
+export function buildService(rules: RuleSpec[], options: MethodSpec = {}): DescService {
   return buildRegistry(rules, options).getService("test.v1.Library")!;
 }
 
-export function buildRegistry(rules: RuleSpec[], options: StreamingSpec = {}): FileRegistry {
+export function buildRegistry(rules: RuleSpec[], options: MethodSpec = {}): FileRegistry {
   const scalar = (name: string, number: number, type: string, extra = {}) => ({
     name,
     number,
@@ -47,17 +55,34 @@ export function buildRegistry(rules: RuleSpec[], options: StreamingSpec = {}): F
     label,
   });
   const wkts = [
+    file_google_protobuf_any,
     file_google_protobuf_duration,
     file_google_protobuf_field_mask,
     file_google_protobuf_struct,
     file_google_protobuf_timestamp,
     file_google_protobuf_wrappers,
   ];
+  const httpBody = fromJson(FileDescriptorProtoSchema, {
+    name: "google/api/httpbody.proto",
+    package: "google.api",
+    syntax: "proto3",
+    dependency: [file_google_protobuf_any.proto.name],
+    messageType: [
+      {
+        name: "HttpBody",
+        field: [
+          scalar("content_type", 1, "TYPE_STRING"),
+          scalar("data", 2, "TYPE_BYTES"),
+          message("extensions", 3, ".google.protobuf.Any", "LABEL_REPEATED"),
+        ],
+      },
+    ],
+  });
   const file = fromJson(FileDescriptorProtoSchema, {
     name: "test/v1/library.proto",
     package: "test.v1",
     syntax: "proto3",
-    dependency: wkts.map((wkt) => wkt.proto.name),
+    dependency: [...wkts.map((wkt) => wkt.proto.name), httpBody.name],
     enumType: [
       {
         name: "Genre",
@@ -103,22 +128,35 @@ export function buildRegistry(rules: RuleSpec[], options: StreamingSpec = {}): F
           message("mentor", 3, ".test.v1.Author"),
         ],
       },
+      {
+        name: "Upload",
+        oneofDecl: [{ name: "content" }],
+        field: [
+          scalar("name", 1, "TYPE_STRING"),
+          message("file", 2, ".google.api.HttpBody"),
+          { ...message("scan", 3, ".google.api.HttpBody"), oneofIndex: 0 },
+          scalar("text", 4, "TYPE_STRING", { oneofIndex: 0 }),
+          message("pages", 5, ".google.api.HttpBody", "LABEL_REPEATED"),
+        ],
+      },
+      { name: "Shelf", field: [message("book", 1, ".test.v1.Book"), scalar("label", 2, "TYPE_STRING")] },
+      sampleType(),
     ],
     service: [
       {
         name: "Library",
         method: rules.map((_, index) => ({
           name: `M${index}`,
-          inputType: ".test.v1.Book",
-          outputType: ".test.v1.Book",
+          inputType: typeName(options.input),
+          outputType: typeName(options.output),
           serverStreaming: options.serverStreaming ?? false,
           clientStreaming: options.clientStreaming ?? false,
         })),
       },
     ],
   });
-  for (const field of file.messageType.flatMap((type) => type.field)) {
-    field.jsonName = field.name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()); // as protoc does
+  for (const field of [...file.messageType, ...httpBody.messageType].flatMap((type) => type.field)) {
+    field.jsonName = field.name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()); // as protoc does
   }
   for (const [index, method] of file.service[0]!.method.entries()) {
     method.options = create(MethodOptionsSchema);
@@ -127,7 +165,7 @@ export function buildRegistry(rules: RuleSpec[], options: StreamingSpec = {}): F
     ];
   }
   return createFileRegistry(
-    create(FileDescriptorSetSchema, { file: [...wkts.map((wkt) => wkt.proto), file] }),
+    create(FileDescriptorSetSchema, { file: [...wkts.map((wkt) => wkt.proto), httpBody, file] }),
   );
 }
 
@@ -215,6 +253,10 @@ export interface StreamCall {
   readonly signal: AbortSignal;
   /** Messages that were asked for and given. */
   read: number;
+}
+
+function typeName(name = "Book"): string {
+  return name === "HttpBody" ? ".google.api.HttpBody" : `.test.v1.${name}`;
 }
 
 const numberByMethod: Record<string, number> = { GET: 2, PUT: 3, POST: 4, DELETE: 5, PATCH: 6 };

@@ -11,10 +11,14 @@ export type QueryReader = (message: Message, query: string) => void;
 const cachedPathsMax = 500;
 
 /**
- * A reader for the query of one binding. `bound` are the fields that path and body bind, "*" being all: a query cannot
- * overwrite them.
+ * A reader for the query of one binding, or for a form, which is written like one. `bound` are the fields that path and
+ * body bind, "*" being all: neither can overwrite them.
  */
-export function createQueryReader(input: DescMessage, bound: readonly string[]): QueryReader {
+export function createQueryReader(
+  input: DescMessage,
+  bound: readonly string[],
+  kind: "query" | "form" = "query",
+): QueryReader {
   const resolved = new Map<string, FieldPath | string>();
 
   return function readQuery(message, query) {
@@ -28,7 +32,7 @@ export function createQueryReader(input: DescMessage, bound: readonly string[]):
       const name = decode(equals < 0 ? part : part.slice(0, equals));
       const text = decode(equals < 0 ? "" : part.slice(equals + 1));
       if (name === undefined || text === undefined) {
-        const field = name?.slice(0, 100) ?? "query";
+        const field = name?.slice(0, 100) ?? kind;
         violations.push({ field, description: "has a broken percent escape", reason: "INVALID_ESCAPE" });
         continue;
       }
@@ -51,7 +55,7 @@ export function createQueryReader(input: DescMessage, bound: readonly string[]):
       }
     }
     if (violations.length > 0) {
-      throw badRequest("the query is not valid", violations.slice(0, 20));
+      throw badRequest(`the ${kind} is not valid`, violations.slice(0, 20));
     }
   };
 
@@ -73,10 +77,10 @@ export function createQueryReader(input: DescMessage, bound: readonly string[]):
       return "is not a field of this request";
     }
     if (path.parents.some((field) => field.fieldKind !== "message") || !fitsUrl(path.field)) {
-      return "cannot be given in a query";
+      return `cannot be given in a ${kind}`;
     }
     const isBound = bound.some((b) => b === "*" || path.name === b || path.name.startsWith(`${b}.`));
-    return isBound ? "is bound by the path or the body and cannot be given in the query" : path;
+    return isBound ? `is bound by the path or the body and cannot be given in the ${kind}` : path;
   }
 }
 

@@ -13,8 +13,26 @@ export interface HttpRule {
   readonly responseBody: string;
 }
 
+/** Thrown at start-up for a rule that cannot work; the message names file, method (or selector) and reason. */
+export class RuleError extends Error {
+  override name = "RuleError";
+
+  constructor(where: DescMethod | string, reason: string) {
+    const place =
+      typeof where === "string"
+        ? where
+        : `${where.parent.file.proto.name}: ${where.parent.typeName}.${where.name}`;
+    super(`${place}: ${reason}`);
+  }
+}
+
+/** google/api/http.proto: "additional_bindings ... must not contain an additional_bindings field themselves". */
+export const nestedReason =
+  "additional_bindings cannot have additional_bindings of their own: one level is allowed";
+
 /**
- * The bindings of a method: its own rule first, then additional_bindings. Empty without an annotation.
+ * The bindings of a method: its own rule first, then additional_bindings. Empty without an annotation. Throws RuleError
+ * for additional_bindings within additional_bindings.
  *
  * The extension is decoded here by its numbers (google/api/http.proto). Generated code for it would tie this module to
  * one project's code generation, while the numbers are fixed for good.
@@ -28,7 +46,16 @@ export function readHttpRules(method: DescMethod): HttpRule[] {
   }
   const bytes = Buffer.concat(parts.map((field) => new BinaryReader(field.data).bytes()));
   const { rule, additional } = decodeRule(bytes);
-  return [rule, ...additional.map((nested) => decodeRule(nested).rule)];
+  return [
+    rule,
+    ...additional.map((nested) => {
+      const decoded = decodeRule(nested);
+      if (decoded.additional.length > 0) {
+        throw new RuleError(method, nestedReason);
+      }
+      return decoded.rule;
+    }),
+  ];
 }
 
 const extensionNumber = 72295728;

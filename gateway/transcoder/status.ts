@@ -1,5 +1,5 @@
 // google.rpc.Status as the JSON body of every error, and the HTTP status and headers that go with a code.
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import {
   create,
@@ -139,6 +139,12 @@ export function writeStatus(
   } else {
     (response as ServerResponse).end(body);
   }
+}
+
+/** Adds to the Vary header, and keeps what others have put there: CORS says `origin`. */
+export function addVary(response: Response, head: OutgoingHttpHeaders, names: string): void {
+  const existing = head.vary ?? (response as ServerResponse).getHeader("vary");
+  head.vary = existing === undefined ? names : `${existing}, ${names}`;
 }
 
 const typePrefix = "type.googleapis.com/";

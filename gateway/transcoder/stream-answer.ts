@@ -1,15 +1,22 @@
-// Writes the messages of a stream to a client as NDJSON or Server-Sent Events, no faster than it reads them.
+// Writes the messages of a stream to a client as NDJSON, Server-Sent Events or bytes, no faster than it reads them.
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { type Http2ServerResponse, constants as http2 } from "node:http2";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createGzip, type Gzip, constants as zlib } from "node:zlib";
-import { contentTypes, type StreamFormat } from "./accept.ts";
-import type { Response, Status } from "./status.ts";
+import {
+  type BrotliCompress,
+  createBrotliCompress,
+  createGzip,
+  type Gzip,
+  constants as zlib,
+} from "node:zlib";
+import { type Coding, contentTypes, type StreamFormat } from "./accept.ts";
+import { addVary, type Response, type Status } from "./status.ts";
 
 export interface StreamAnswerOptions {
-  readonly format: StreamFormat;
-  /** Compress; only NDJSON is. */
-  readonly gzip: boolean;
+  /** "raw" is the bytes of google.api.HttpBody as they come, of the type that the head names. */
+  readonly format: StreamFormat | "raw";
+  /** How to compress; only NDJSON is. */
+  readonly coding: Coding | undefined;
   /** Send the head alone: the request was a HEAD. */
   readonly headOnly: boolean;
   /** How often a client of Server-Sent Events hears something while there are no messages. */
@@ -25,7 +32,7 @@ export interface StreamAnswer {
   /** Sends the head. */
   begin(httpStatus: number, headers: OutgoingHttpHeaders): void;
   /** Sends a message, and waits until the client has room for another. */
-  send(json: string): Promise<void>;
+  send(message: string | Uint8Array): Promise<void>;
   /** All messages are sent. */
   end(): void;
   /** Sends the error that the stream ended with, so that it cannot be taken for its end. */
@@ -41,9 +48,13 @@ const cutDelayMs = 50;
 /** How long an EventSource waits before it connects again. */
 const retryMs = 3_000;
 
+/** A window of 256 KiB instead of 4 MiB: many streams may be open, and messages that are alike follow each other soon. */
+const fastBrotli = { params: { [zlib.BROTLI_PARAM_QUALITY]: 1, [zlib.BROTLI_PARAM_LGWIN]: 18 } };
+
 export function createStreamAnswer(response: Response, options: StreamAnswerOptions): StreamAnswer {
   const { format, heartbeatMs, lingerMs, signal } = options;
-  let gzip: Gzip | undefined;
+  let compressor: Gzip | BrotliCompress | undefined;
+  let flushKind = 0;
   let heartbeat: NodeJS.Timeout | undefined;
   let isFull = false;
   let isClosed = false;
@@ -59,29 +70,34 @@ export function createStreamAnswer(response: Response, options: StreamAnswerOpti
   });
   response.on("drain", () => {
     isFull = false;
-    gzip?.resume();
+    compressor?.resume();
   });
   return {
     begin(httpStatus, headers) {
       if (isOver()) {
         return;
       }
-      const compresses = options.gzip && format === "ndjson";
-      (response as ServerResponse).writeHead(httpStatus, {
+      const coding = format === "ndjson" ? options.coding : undefined;
+      const head: OutgoingHttpHeaders = {
         "cache-control": "no-store",
         ...headers,
-        "content-type": contentTypes[format],
-        ...(compresses && { "content-encoding": "gzip" }),
-        vary: "accept, accept-encoding",
         // Asks nginx, and what else knows the header, not to hold messages back.
         "x-accel-buffering": "no",
-      });
+      };
+      if (format !== "raw") {
+        head["content-type"] = contentTypes[format];
+        addVary(response, head, "accept, accept-encoding");
+      }
+      if (coding !== undefined) {
+        head["content-encoding"] = coding;
+      }
+      (response as ServerResponse).writeHead(httpStatus, head);
       if (options.headOnly) {
         (response as ServerResponse).end();
         return;
       }
-      if (compresses) {
-        gzip = openGzip();
+      if (coding !== undefined) {
+        compressor = openCompressor(coding);
       }
       if (format === "sse") {
         write(`retry: ${retryMs}\n\n`);
@@ -91,9 +107,15 @@ export function createStreamAnswer(response: Response, options: StreamAnswerOpti
       }
     },
 
-    async send(json) {
+    async send(message) {
       heartbeat?.refresh();
-      await put(format === "sse" ? `data: ${json}\n\n` : `${json}\n`);
+      if (format === "sse") {
+        await put(`data: ${message}\n\n`);
+      } else if (format === "ndjson") {
+        await put(`${message}\n`);
+      } else if (message.length > 0) {
+        await put(message);
+      }
     },
 
     end() {
@@ -102,7 +124,7 @@ export function createStreamAnswer(response: Response, options: StreamAnswerOpti
           // An EventSource takes every end for an accident and connects again; this tells its owner to close it.
           write("event: end\ndata: {}\n\n");
         }
-        (gzip ?? (response as ServerResponse)).end();
+        (compressor ?? (response as ServerResponse)).end();
       }
       stop();
     },
@@ -121,9 +143,11 @@ export function createStreamAnswer(response: Response, options: StreamAnswerOpti
         }
       } else {
         if (!isOver()) {
-          // The call is over, so this does not wait for room: it is the last line, and short.
-          const line = `{"error":${json}}\n`;
-          gzip === undefined ? write(line) : gzip.write(line);
+          if (format === "ndjson") {
+            // The call is over, so this does not wait for room: it is the last line, and short.
+            const line = `{"error":${json}}\n`;
+            compressor === undefined ? write(line) : compressor.write(line);
+          }
           await taken();
           await sleep(cutDelayMs);
         }
@@ -133,9 +157,10 @@ export function createStreamAnswer(response: Response, options: StreamAnswerOpti
     },
   };
 
-  function openGzip(): Gzip {
+  function openCompressor(coding: Coding): Gzip | BrotliCompress {
     // A message is worth sending at once, so speed counts for more than size.
-    const opened = createGzip({ level: 1 });
+    const opened = coding === "br" ? createBrotliCompress(fastBrotli) : createGzip({ level: 1 });
+    flushKind = coding === "br" ? zlib.BROTLI_OPERATION_FLUSH : zlib.Z_SYNC_FLUSH;
     opened.on("error", () => response.destroy());
     opened.on("data", (chunk: Buffer) => {
       write(chunk);
@@ -147,13 +172,13 @@ export function createStreamAnswer(response: Response, options: StreamAnswerOpti
     return opened;
   }
 
-  async function put(text: string): Promise<void> {
+  async function put(chunk: string | Uint8Array): Promise<void> {
     if (isOver()) {
       return;
     }
-    const compressor = gzip;
-    if (compressor === undefined) {
-      write(text);
+    const opened = compressor;
+    if (opened === undefined) {
+      write(chunk);
       if (isFull) {
         await until(
           (done) => response.once("drain", done),
@@ -161,13 +186,13 @@ export function createStreamAnswer(response: Response, options: StreamAnswerOpti
         );
       }
     } else {
-      compressor.write(text);
-      // Called when the connection has room for what comes out: gzip stops while nobody takes it.
-      await until((done) => compressor.flush(zlib.Z_SYNC_FLUSH, done));
+      opened.write(chunk);
+      // Called when the connection has room for what comes out: the compressor stops while nobody takes it.
+      await until((done) => opened.flush(flushKind, done));
     }
   }
 
-  function write(chunk: string | Buffer): void {
+  function write(chunk: string | Uint8Array): void {
     if (isOver()) {
       return;
     }
@@ -204,14 +229,14 @@ export function createStreamAnswer(response: Response, options: StreamAnswerOpti
       const timer = setTimeout(done, lingerMs);
       response.once("close", done);
       onTaken = () => {
-        if (inFlight === 0 && (gzip === undefined || gzip.readableLength === 0)) {
+        if (inFlight === 0 && (compressor === undefined || compressor.readableLength === 0)) {
           done();
         }
       };
-      if (gzip === undefined) {
+      if (compressor === undefined) {
         onTaken();
       } else {
-        gzip.flush(zlib.Z_SYNC_FLUSH, () => onTaken());
+        compressor.flush(flushKind, () => onTaken());
       }
       function done(): void {
         onTaken = () => {};
@@ -238,7 +263,7 @@ export function createStreamAnswer(response: Response, options: StreamAnswerOpti
     clearTimeout(heartbeat);
     heartbeat = undefined;
     if (isClosed) {
-      gzip?.destroy();
+      compressor?.destroy();
     }
   }
 }

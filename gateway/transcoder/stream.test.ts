@@ -5,7 +5,7 @@ import http2 from "node:http2";
 import type { AddressInfo } from "node:net";
 import type { Readable } from "node:stream";
 import { after, describe, test } from "node:test";
-import { constants, createGunzip, gunzipSync } from "node:zlib";
+import { brotliDecompressSync, constants, createBrotliDecompress, createGunzip, gunzipSync } from "node:zlib";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { buildService, fakeStreamTransport, type RuleSpec } from "./fixture.ts";
 import { type Answer, createTranscoder, type StreamOptions, type TranscoderOptions } from "./transcoder.ts";
@@ -255,17 +255,19 @@ for (const version of ["HTTP/1.1", "HTTP/2"] as const) {
     });
 
     test("what fails later is the last line of NDJSON, and the answer is not complete", async () => {
-      for (const encoding of ["identity", "gzip"]) {
+      for (const encoding of ["identity", "gzip", "br"] as const) {
         const { read, answered } = await serve(version, breaksAfterOne);
         const answer = await read({ headers: { "accept-encoding": encoding } });
         assert.equal(answer.status, 200);
         assert.equal(answer.isWhole, false);
-        const text =
-          encoding === "gzip"
-            ? gunzipSync(answer.bytes, { finishFlush: constants.Z_SYNC_FLUSH }).toString()
-            : answer.text;
+        const { bytes } = answer;
+        const decode = {
+          identity: () => bytes,
+          gzip: () => gunzipSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH }),
+          br: () => brotliDecompressSync(bytes, { finishFlush: constants.BROTLI_OPERATION_FLUSH }),
+        };
         assert.equal(
-          text,
+          decode[encoding]().toString(),
           '{"name":"books/1"}\n{"error":{"code":9,"message":"the hub said no","details":[]}}\n',
         );
         const { code, httpStatus } = await answered;
@@ -306,25 +308,55 @@ for (const version of ["HTTP/1.1", "HTTP/2"] as const) {
       events.leave();
     });
 
-    test("gzip compresses NDJSON, and each message can be read as soon as it is sent", async () => {
-      let go = () => {};
-      const gate = new Promise<void>((resolve) => {
-        go = resolve;
+    for (const [encoding, decoder, decode] of [
+      ["gzip", createGunzip, gunzipSync],
+      ["br", createBrotliDecompress, brotliDecompressSync],
+    ] as const) {
+      test(`${encoding} compresses NDJSON, and each message can be read as soon as it is sent`, async () => {
+        let go = () => {};
+        const gate = new Promise<void>((resolve) => {
+          go = resolve;
+        });
+        const { open } = await serve(version, async function* () {
+          yield { name: "first" };
+          await gate;
+          yield { name: "second" };
+        });
+        const answer = await open({ headers: { "accept-encoding": encoding } });
+        assert.equal(answer.headers["content-encoding"], encoding);
+        const whole = readAll(answer);
+        await readUntil(answer.body.pipe(decoder()), /"first"\}\n/);
+        go();
+        assert.equal(decode((await whole).bytes).toString(), '{"name":"first"}\n{"name":"second"}\n');
       });
-      const { open } = await serve(version, async function* () {
-        yield { name: "first" };
-        await gate;
-        yield { name: "second" };
-      });
-      const answer = await open({ headers: { "accept-encoding": "gzip" } });
-      assert.equal(answer.headers["content-encoding"], "gzip");
-      const whole = readAll(answer);
-      await readUntil(answer.body.pipe(createGunzip()), /"first"\}\n/);
-      go();
-      assert.equal(gunzipSync((await whole).bytes).toString(), '{"name":"first"}\n{"name":"second"}\n');
+    }
+
+    test("a stream of google.api.HttpBody is bytes as they come, and one that breaks is cut off", async () => {
+      const rule = { template: "/v1/file" };
+      const services = [buildService([rule], { serverStreaming: true, output: "HttpBody" })];
+      let breaks = false;
+      const { read, answered } = await serve(
+        version,
+        async function* () {
+          yield { contentType: "text/csv", data: Buffer.from("a,b\n") };
+          if (breaks) throw new ConnectError("the store said no", Code.FailedPrecondition);
+          yield { data: Buffer.from("1,2\n") };
+        },
+        {},
+        rule,
+        { services },
+      );
+      const whole = await read({ path: "/v1/file", headers: { "accept-encoding": "gzip" } });
+      assert.equal(whole.headers["content-type"], "text/csv");
+      assert.equal(whole.headers["content-encoding"], undefined);
+      assert.deepEqual([whole.status, whole.text, whole.isWhole], [200, "a,b\n1,2\n", true]);
+      assert.equal((await answered).code, 0);
+      breaks = true;
+      const broken = await read({ path: "/v1/file" });
+      assert.deepEqual([broken.status, broken.text, broken.isWhole], [200, "a,b\n", false]);
     });
 
-    for (const encoding of ["identity", "gzip"]) {
+    for (const encoding of ["identity", "gzip", "br"]) {
       test(`a client that does not read (${encoding}) holds the upstream up, and cancels it when it goes`, async () => {
         const { open, calls, answered } = await serve(version, endless);
         const answer = await open({ headers: { "accept-encoding": encoding } });

@@ -14,12 +14,23 @@ import type { GenExtension } from "@bufbuild/protobuf/codegenv2";
 import type { MethodOptions } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createAsyncIterable } from "@connectrpc/connect/protocol";
-import { acceptsGzip, chooseFormat, type StreamFormat } from "./accept.ts";
-import { type Binding, createBinding, RuleError } from "./binding.ts";
-import { type BodyLimits, CallerGone, checkJsonType, readBody, refuseUnread } from "./body.ts";
-import { createRouter } from "./router.ts";
-import { readHttpRules } from "./rule.ts";
 import {
+  answerCodings,
+  type Coding,
+  chooseCoding,
+  chooseFormat,
+  type StreamFormat,
+  streamCodings,
+} from "./accept.ts";
+import { type Binding, createBinding } from "./binding.ts";
+import { type BodyLimits, CallerGone, checkJsonType, isFormType, readBody, refuseUnread } from "./body.ts";
+import { compressedBytesMin, decodeBody, encodeBody, isCompressible } from "./content-coding.ts";
+import { etagHeader, fillEtag, matchesTag } from "./etag.ts";
+import { createRouter } from "./router.ts";
+import { RuleError, readHttpRules } from "./rule.ts";
+import { type HttpRuleConfig, readServiceConfigRules } from "./service-config.ts";
+import {
+  addVary,
   badRequest,
   httpStatusOf,
   presentable,
@@ -31,6 +42,7 @@ import {
   writeStatus,
 } from "./status.ts";
 import { createStreamAnswer } from "./stream-answer.ts";
+import { deadlineOf } from "./timeout.ts";
 
 /** A method option that holds an HTTP status. */
 export type SuccessStatusExtension = GenExtension<MethodOptions, number>;
@@ -39,6 +51,8 @@ export type SuccessStatusExtension = GenExtension<MethodOptions, number>;
 export interface TranscoderOptions<C = undefined> {
   /** Services whose annotated methods are served. */
   readonly services: readonly DescService[];
+  /** Rules of a service config (`http.rules`): they replace the annotation of the method they select. Default: none. */
+  readonly httpRules?: readonly HttpRuleConfig[];
   /** The connection to the server of a service; asked once per method, at start. */
   readonly transportFor: (service: DescService) => Transport;
   /** Types of google.protobuf.Any and of error details. Default: none is known; unknown details keep their bytes. */
@@ -53,10 +67,15 @@ export interface TranscoderOptions<C = undefined> {
   readonly answerHeaders?: readonly string[];
   /** Headers of every answer, such as `cache-control`. Default: none. */
   readonly fixedHeaders?: Readonly<Record<string, string>>;
-  /** Deadline of a call: X-Server-Timeout (seconds) capped at `maxMs`. Default: 15 s, at most 60 s. */
+  /** Deadline of a call: what its headers ask for (timeout.ts) capped at `maxMs`. Default: 15 s, at most 60 s. */
   readonly timeout?: { readonly defaultMs: number; readonly maxMs: number };
-  /** Default: 1 MiB within 30 s. */
+  /** Also of what a compressed body unpacks to. Default: 1 MiB within 30 s. */
   readonly body?: BodyLimits;
+  /**
+   * Take application/x-www-form-urlencoded bodies as query parameters, where the rule's body is "*" or none. Default: false,
+   * because a form is what a foreign page can send without CORS asking anybody.
+   */
+  readonly formBodies?: boolean;
   /** How server-streaming methods are served. */
   readonly stream?: Partial<StreamOptions>;
   /** Write fields that hold their default. Default: false. */
@@ -68,7 +87,7 @@ export interface TranscoderOptions<C = undefined> {
 }
 
 export interface StreamOptions {
-  /** Deadline of a stream: X-Server-Timeout (seconds) capped at `maxMs`. Default: 1 h, at most 1 h. */
+  /** Deadline of a stream: what its headers ask for, capped at `maxMs`. Default: 1 h, at most 1 h. */
   readonly timeout: { readonly defaultMs: number; readonly maxMs: number };
   /**
    * How long the head waits for the first message, so that a failure can still be an HTTP error. Default: 2 s; a stream
@@ -126,6 +145,8 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
   const fixedHeaders = options.fixedHeaders ?? {};
   const streaming = { ...defaultStreamOptions, ...options.stream };
   const { registry, requestId, onInternalError, onAnswer } = options;
+  const formBodies = options.formBodies ?? false;
+  const configured = options.httpRules && readServiceConfigRules(options.httpRules, options.services);
   const router = createRouter<Endpoint>();
   const routes: Route[] = [];
   for (const service of options.services) {
@@ -137,7 +158,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
   return { handle, routes };
 
   function addMethod(service: DescService, method: DescMethod): void {
-    const rules = readHttpRules(method);
+    const rules = configured?.get(method) ?? readHttpRules(method);
     if (rules.length === 0) {
       return;
     }
@@ -211,25 +232,44 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     let code = 0;
     let httpStatus = endpoint.successStatus;
     try {
+      const { headers } = request;
       const isStream = method.methodKind === "server_streaming";
-      const format = isStream ? chooseFormat(request.headers.accept) : "ndjson";
+      const format = !isStream
+        ? "ndjson"
+        : binding.writeRaw !== undefined
+          ? "raw"
+          : chooseFormat(headers.accept);
+      // Refused before the call: what a caller cannot take must not be done for it either.
+      checkCoding(headers["accept-encoding"], format, isStream);
       const timeoutMs = deadlineOf(request, isStream ? streaming.timeout : timeout);
+      const isForm = formBodies && binding.readForm !== undefined && isFormType(request);
       let body: Buffer | undefined;
-      if (binding.hasBody) {
+      if (binding.hasBody || isForm) {
         body = await readBody(request, bodyLimits);
         if (body.length > 0) {
-          checkJsonType(request);
+          if (!isForm && !binding.takesRaw) {
+            checkJsonType(request);
+          }
+          const coding = headers["content-encoding"];
+          if (coding !== undefined) {
+            body = await decodeBody(body, coding, bodyLimits.maxBytes);
+          }
         }
       } else {
         request.resume(); // a body that no rule reads is discarded
       }
-      const input = binding.read(segments, query, body);
+      const input = isForm
+        ? binding.readForm!(segments, query, body!)
+        : binding.read(segments, query, body, headers["content-type"]);
       if (requestId !== undefined) {
         setRequestId(binding, input, request, requestId, context);
       }
+      if (binding.etagPath !== undefined && headers["if-match"] !== undefined) {
+        fillEtag(binding.etagPath, input, headers["if-match"]);
+      }
       const leftMs = Math.max(1, Math.ceil(timeoutMs - (performance.now() - startedAtMs)));
       if (method.methodKind === "unary") {
-        await answerUnary(endpoint, method, input, leftMs, request, response);
+        httpStatus = await answerUnary(endpoint, method, input, leftMs, request, response);
       } else {
         code = await answerStream(endpoint, method, input, leftMs, format, request, response);
       }
@@ -239,6 +279,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     onAnswer?.({ method, httpStatus, code, durationMs: performance.now() - startedAtMs });
   }
 
+  /** Calls the method and answers with its message. Returns the HTTP status. */
   async function answerUnary(
     { binding, transport, successStatus }: Endpoint,
     method: DescMethodUnary,
@@ -246,7 +287,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     leftMs: number,
     request: Request,
     response: Response,
-  ): Promise<void> {
+  ): Promise<number> {
     const headers = pickHeaders(request, forwardHeaders);
     const abort = new AbortController();
     const onClose = () => abort.abort();
@@ -255,14 +296,39 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       .unary(method, abort.signal, leftMs, headers, input)
       .finally(() => response.off("close", onClose));
 
-    const json = binding.write(answer.message);
     const head = headOf(answer.header);
-    head["content-type"] = "application/json";
-    head["content-length"] = Buffer.byteLength(json);
+    const etag =
+      binding.answerEtagPath === undefined ? undefined : etagHeader(binding.answerEtagPath, answer.message);
+    if (etag !== undefined) {
+      head.etag = etag;
+      if (isUnchanged(request, etag)) {
+        addVary(response, head, "accept-encoding"); // as the whole answer may have
+        if (!response.destroyed) {
+          (response as ServerResponse).writeHead(304, head).end();
+        }
+        return 304;
+      }
+    }
+    let body: string | Uint8Array;
+    if (binding.writeRaw === undefined) {
+      body = binding.write(answer.message);
+      head["content-type"] = "application/json";
+    } else {
+      const { contentType, data } = binding.writeRaw(answer.message);
+      body = data;
+      head["content-type"] = contentType;
+    }
+    const bytes = typeof body === "string" ? Buffer.byteLength(body) : body.length;
+    head["content-length"] = bytes;
+    const coding = answerCoding(bytes, request, head, response);
+    if (coding !== undefined) {
+      body = await compress(body, coding, request, head);
+    }
     if (!response.destroyed) {
       (response as ServerResponse).writeHead(successStatus, head);
-      (response as ServerResponse).end(json);
+      (response as ServerResponse).end(body);
     }
+    return successStatus;
   }
 
   /**
@@ -274,7 +340,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     method: DescMethodServerStreaming,
     input: Message,
     leftMs: number,
-    format: StreamFormat,
+    format: StreamFormat | "raw",
     request: Request,
     response: Response,
   ): Promise<number> {
@@ -288,12 +354,15 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       over.abort();
     };
     response.once("close", onClose);
+    const { writeRaw } = binding;
+    const write =
+      writeRaw === undefined ? binding.write : (message: Message): Uint8Array => writeRaw(message).data;
     // The transport keeps the deadline while it is read; this does so while the client keeps us from reading.
     const deadline = setTimeout(() => over.abort(late()), leftMs);
     let messages: AsyncIterator<Message> | undefined;
     let hasBegun = false;
-    const gzip = acceptsGzip(request.headers["accept-encoding"]);
-    const answer = createStreamAnswer(response, { format, gzip, headOnly, heartbeatMs, lingerMs, signal });
+    const { coding } = chooseCoding(request.headers["accept-encoding"], streamCodings);
+    const answer = createStreamAnswer(response, { format, coding, headOnly, heartbeatMs, lingerMs, signal });
     try {
       const headers = pickHeaders(request, forwardHeaders);
       let header = new Headers();
@@ -303,18 +372,24 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
         messages = answered.message[Symbol.asyncIterator]();
         return messages.next();
       });
-      let next = await atMost(headWaitMs, first);
+      // Bytes have the type that the first message names: without it there is no head to send.
+      let next = format === "raw" ? await first : await atMost(headWaitMs, first);
       // Written before the head is: what cannot be written at all is an HTTP error, too.
-      let json = next === undefined || next.done === true ? undefined : binding.write(next.value);
+      let chunk = next === undefined || next.done === true ? undefined : write(next.value);
       hasBegun = true;
-      answer.begin(successStatus, headOf(header));
+      const head = headOf(header);
+      if (writeRaw !== undefined) {
+        head["content-type"] =
+          next?.done === false ? writeRaw(next.value).contentType : "application/octet-stream";
+      }
+      answer.begin(successStatus, head);
       if (headOnly) {
         return 0;
       }
       next ??= await first;
       while (next.done !== true) {
-        await answer.send(json ?? binding.write(next.value));
-        json = undefined;
+        await answer.send(chunk ?? write(next.value));
+        chunk = undefined;
         next = await messages!.next();
       }
       messages = undefined;
@@ -374,7 +449,8 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       return { code: Code.Canceled, httpStatus: 499 };
     }
     if (error instanceof Refusal) {
-      if (error.httpStatus === 413 || error.httpStatus === 408) {
+      // A body that is refused for what it unpacks to has been read.
+      if ((error.httpStatus === 413 || error.httpStatus === 408) && !request.readableEnded) {
         refuseUnread(request, response, error, fixedHeaders);
       } else {
         writeStatus(response, error.status, error.httpStatus, { ...fixedHeaders, ...error.headers });
@@ -423,18 +499,56 @@ async function atMost<T>(waitMs: number, promise: Promise<T>): Promise<T | undef
   return Promise.race([promise, enough]).finally(() => clearTimeout(timer));
 }
 
-function deadlineOf(request: Request, { defaultMs, maxMs }: { defaultMs: number; maxMs: number }): number {
-  const header = request.headers["x-server-timeout"];
-  if (header === undefined) {
-    return defaultMs;
+/** Throws 406 for a caller that takes neither a coding nor none. What has no parameters cannot refuse. */
+function checkCoding(accepted: string | undefined, format: StreamFormat | "raw", isStream: boolean): void {
+  if (accepted?.includes(";")) {
+    chooseCoding(accepted, isStream && format !== "ndjson" ? [] : isStream ? streamCodings : answerCodings);
   }
-  const seconds = typeof header === "string" && /^\d{1,9}(?:\.\d{1,9})?$/.test(header) ? Number(header) : 0;
-  if (seconds <= 0) {
-    throw badRequest("X-Server-Timeout is not valid", [
-      { field: "X-Server-Timeout", description: "must be seconds, such as 2.5", reason: "INVALID_VALUE" },
-    ]);
+}
+
+/** The coding for an answer of a type and size; says in its head when another caller could have got another. */
+function answerCoding(
+  bytes: number,
+  request: Request,
+  head: OutgoingHttpHeaders,
+  response: Response,
+): Coding | undefined {
+  const accepted = request.headers["accept-encoding"];
+  const isWorthIt = bytes >= compressedBytesMin && isCompressible(head["content-type"] as string);
+  if (isWorthIt) {
+    addVary(response, head, "accept-encoding");
   }
-  return Math.min(seconds * 1000, maxMs);
+  if (accepted === undefined || (!isWorthIt && !accepted.includes(";"))) {
+    return undefined;
+  }
+  const { coding, identity } = chooseCoding(accepted, answerCodings);
+  return isWorthIt || !identity ? coding : undefined;
+}
+
+/** Compresses an answer, and says so in its head. */
+async function compress(
+  body: string | Uint8Array,
+  coding: Coding,
+  request: Request,
+  head: OutgoingHttpHeaders,
+): Promise<string | Uint8Array> {
+  head["content-encoding"] = coding;
+  if (request.method === "HEAD") {
+    // How long it would be is not worth the work: a HEAD may go without a length (RFC 9110, 9.3.2).
+    delete head["content-length"];
+    return "";
+  }
+  const compressed = await encodeBody(body, coding);
+  head["content-length"] = compressed.length;
+  return compressed;
+}
+
+/** Whether the caller has this answer already: If-None-Match of a GET or HEAD names its entity tag. */
+function isUnchanged(request: Request, etag: string): boolean {
+  const known = request.headers["if-none-match"];
+  return (
+    known !== undefined && (request.method === "GET" || request.method === "HEAD") && matchesTag(known, etag)
+  );
 }
 
 function setRequestId<C>(
