@@ -322,7 +322,7 @@ async function breakerCost(transport: Transport, input: Message): Promise<number
 }
 
 function rateLimitCost(): Promise<number> {
-  const limiter = memoryRateLimiter(1_000_000_000);
+  const limiter = memoryRateLimiter({ perMinute: 1_000_000_000 });
   return timeAsync(() => limiter.consume("s:bench"));
 }
 

@@ -311,6 +311,7 @@ test("call 101 of a minute is refused in every protocol, by subject or else by a
   assert.equal(refused.body.code, 8);
   const retryAfterS = Number(refused.headers.get("retry-after"));
   assert.ok(retryAfterS >= 1 && retryAfterS <= 60);
+  assert.equal(refused.headers.get("ratelimit-remaining"), "0");
   for (const transport of [
     createGrpcTransport({ baseUrl: base }),
     createConnectTransport({ baseUrl: base, httpVersion: "1.1" }),
@@ -319,7 +320,13 @@ test("call 101 of a minute is refused in every protocol, by subject or else by a
     const error = await client.getStats({}, { headers: alice }).then(() => assert.fail(), ConnectError.from);
     assert.equal(error.code, Code.ResourceExhausted);
     assert.ok(error.findDetails(RetryInfoSchema)[0]);
-    await client.getStats({}, { headers: { authorization: "Bearer bob" } });
+    assert.equal(error.metadata.get("ratelimit-policy"), "100;w=60");
+    let left: string | null = null;
+    const onHeader = (header: Headers) => {
+      left = header.get("ratelimit-remaining");
+    };
+    await client.getStats({}, { headers: { authorization: "Bearer bob" }, onHeader });
+    assert.match(String(left), /^9[0-9]$/);
   }
   // A token that is not valid counts by address: it is the service that refuses it.
   assert.equal((await call("GET", "/stats", undefined, { authorization: "Bearer bad" })).status, 200);
@@ -483,4 +490,22 @@ test("a stream by REST ends with UNAVAILABLE when the gateway drains, and an ups
     assert.doesNotMatch(JSON.stringify(body), /ECONNREFUSED/);
   }
   assert.deepEqual(another.gateway.breakers(), { penduduk: "open" });
+});
+
+test("an upstream that has as many calls as it may have is full in every protocol", async () => {
+  const overloads: string[] = [];
+  const { base, call } = await start({
+    limits: { upstreamStreamsMax: 0, upstreamCallsMax: 0 },
+    onOverload: (upstream) => overloads.push(upstream),
+  });
+  const refused = await call("GET", "/stats");
+  assert.equal(refused.status, 503);
+  assert.equal(refused.headers.get("retry-after"), "1");
+  assert.match(refused.body.message, /^statistik is overloaded/);
+  const client = createClient(PendudukService, createGrpcTransport({ baseUrl: base }));
+  const error = await client.getPenduduk({}).then(() => assert.fail(), ConnectError.from);
+  assert.equal(error.code, Code.Unavailable);
+  assert.equal(error.findDetails(ErrorInfoSchema)[0]?.reason, "OVERLOADED");
+  assert.equal((await call("GET", "/v1/penduduk:export")).status, 503);
+  assert.deepEqual(overloads, ["statistik", "penduduk", "penduduk"]);
 });

@@ -15,7 +15,15 @@ import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { v5 as uuidv5 } from "uuid";
 import { type BreakerState, breakTransport } from "#chassis/breaker.ts";
 import { callerAddress } from "./address.ts";
-import { memoryRateLimiter, type RateLimiter, rateLimitError } from "./rate-limit.ts";
+import { limitTransport } from "./bulkhead.ts";
+import type { Documents } from "./documents.ts";
+import {
+  memoryRateLimiter,
+  type Quota,
+  type RateLimiter,
+  rateLimitError,
+  rateLimitHeaders,
+} from "./rate-limit.ts";
 import { relayService } from "./relay.ts";
 import { httpStatusOf, type Request, type Response, statusOf, writeStatus } from "./transcoder/status.ts";
 import { createTranscoder, type Route, type SuccessStatusExtension } from "./transcoder/transcoder.ts";
@@ -23,6 +31,8 @@ import { createTranscoder, type Route, type SuccessStatusExtension } from "./tra
 /** Who a token speaks for, as far as the gateway cares. */
 export interface Caller {
   readonly subject: string;
+  /** Username, or the id of a client: who may have a rate limit of its own. */
+  readonly username?: string;
 }
 
 /** A process behind the gateway. */
@@ -36,6 +46,8 @@ export interface Upstream {
 export interface GatewayLimits {
   /** Calls a minute for one caller (LAMPID_RATE_LIMIT_PER_MINUTE). Default: 100. */
   readonly callsPerMinute: number;
+  /** Calls a minute of those that have a limit of their own, by username or client id. Default: nobody has. */
+  readonly callsByName: ReadonlyMap<string, number>;
   /** Size of a request body, and of a message of the other protocols. Default: 1 MiB. */
   readonly bodyBytesMax: number;
   /** Size of a message that an upstream may send through. Default: 8 MiB. */
@@ -48,18 +60,25 @@ export interface GatewayLimits {
   readonly callMaxMs: number;
   /** Longest life of a stream. Default: 1 h. */
   readonly streamMaxMs: number;
+  /** Unary calls to one upstream at a time (LAMPID_UPSTREAM_CALLS); what comes on top is refused. Default: 512. */
+  readonly upstreamCallsMax: number;
+  /** Open streams to one upstream at a time (LAMPID_UPSTREAM_STREAMS). Default: 1,000. */
+  readonly upstreamStreamsMax: number;
   /** Proxies in front whose X-Forwarded-For is believed. Default: 0. */
   readonly trustedProxies: number;
 }
 
 export const defaultGatewayLimits: GatewayLimits = {
   callsPerMinute: 100,
+  callsByName: new Map(),
   bodyBytesMax: 1024 * 1024,
   answerBytesMax: 8 * 1024 * 1024,
   bodyTimeoutMs: 30_000,
   callDefaultMs: 15_000,
   callMaxMs: 60_000,
   streamMaxMs: 3_600_000,
+  upstreamCallsMax: 512,
+  upstreamStreamsMax: 1_000,
   trustedProxies: 0,
 };
 
@@ -78,6 +97,8 @@ export interface GatewayDeps {
   readonly traceparent?: (header: string | undefined) => string;
   /** Adds services that the gateway answers itself: health and reflection. They are not relayed. */
   readonly routes?: (router: ConnectRouter) => void;
+  /** What describes the REST routes; served to anyone, within the rate limit. */
+  readonly documents?: Documents;
   readonly limits?: Partial<GatewayLimits>;
   /** Default: counts in memory. */
   readonly rateLimiter?: RateLimiter;
@@ -92,6 +113,8 @@ export interface GatewayDeps {
   }) => void;
   /** Told when a circuit opens, probes or closes. */
   readonly onBreaker?: (upstream: string, state: BreakerState) => void;
+  /** Told of every call that an upstream was too busy for. */
+  readonly onOverload?: (upstream: string) => void;
   /** Told of every call that the rate limit refused. */
   readonly onRateLimited?: (known: "subject" | "address") => void;
 }
@@ -112,7 +135,8 @@ export interface Gateway {
 /** Composes the gateway. Throws if the contracts' HTTP rules cannot work. */
 export function createGateway(deps: GatewayDeps): Gateway {
   const limits = { ...defaultGatewayLimits, ...deps.limits };
-  const rateLimiter = deps.rateLimiter ?? memoryRateLimiter(limits.callsPerMinute);
+  const rateLimiter =
+    deps.rateLimiter ?? memoryRateLimiter({ perMinute: limits.callsPerMinute, byName: limits.callsByName });
   const timeout = { defaultMs: limits.callDefaultMs, maxMs: limits.callMaxMs };
   const upstreams = deps.upstreams.map(({ name, services, transport }) => ({
     name,
@@ -125,7 +149,16 @@ export function createGateway(deps: GatewayDeps): Gateway {
     }),
   }));
   const transportByService = new Map(
-    upstreams.flatMap(({ services, transport }) => services.map((service) => [service, transport] as const)),
+    upstreams.flatMap(({ name, services, transport }) => {
+      // Outside of the breaker: being full is no failure of the upstream.
+      const limited = limitTransport(transport, {
+        name,
+        callsMax: limits.upstreamCallsMax,
+        streamsMax: limits.upstreamStreamsMax,
+        onOverload: deps.onOverload,
+      });
+      return services.map((service) => [service, limited] as const);
+    }),
   );
   const onInternalError =
     deps.onInternalError &&
@@ -138,6 +171,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     transportFor: (service) => transportByService.get(service)!,
     registry: deps.registry,
     successStatus: deps.successStatus,
+    admit: (method) => transportByService.get(method.parent)?.refusalFor(method),
     requestId: (key, caller) => requestIdOf(caller?.subject ?? "", key),
     fixedHeaders: { "cache-control": "no-store", "x-content-type-options": "nosniff" },
     forwardHeaders,
@@ -236,9 +270,15 @@ export function createGateway(deps: GatewayDeps): Gateway {
     try {
       const found = callerOf(request.headers.authorization);
       const caller = found instanceof Promise ? await found : found;
-      const refused = await admit(caller, () => addressOf(request));
-      if (refused !== undefined) {
+      const quota = await count(caller, () => addressOf(request));
+      for (const [name, value] of rateLimitHeaders(quota)) {
+        (response as ServerResponse).setHeader(name, value);
+      }
+      if (quota.isExceeded) {
+        const refused = rateLimitError(quota);
         writeStatus(response, statusOf(refused, deps.registry), httpStatusOf(refused.code));
+      } else if (deps.documents?.handle(request, response) === true) {
+        return;
       } else if (!transcoder.handle(request, response, caller)) {
         const status = { code: Code.NotFound, message: "there is nothing at this path", details: [] };
         writeStatus(response, status, 404);
@@ -255,9 +295,17 @@ export function createGateway(deps: GatewayDeps): Gateway {
       return;
     }
     const caller = await callerOf(context.requestHeader.get("authorization") ?? undefined);
-    const refused = await admit(caller, () => context.values.get(addressKey));
+    const quota = await count(caller, () => context.values.get(addressKey));
+    const refused = quota.isExceeded ? rateLimitError(quota) : undefined;
+    for (const [name, value] of rateLimitHeaders(quota)) {
+      (refused?.metadata ?? context.responseHeader).set(name, value);
+    }
     if (refused !== undefined) {
       throw refused;
+    }
+    const full = transportByService.get(context.service)?.refusalFor(context.method);
+    if (full !== undefined) {
+      throw full;
     }
   }
 
@@ -273,14 +321,16 @@ export function createGateway(deps: GatewayDeps): Gateway {
     }
   }
 
-  async function admit(caller: Caller | undefined, address: () => string): Promise<ConnectError | undefined> {
+  async function count(caller: Caller | undefined, address: () => string): Promise<Quota> {
     const known = caller !== undefined && caller.subject !== "";
-    const refused = await rateLimiter.consume(known ? `s:${caller.subject}` : `a:${address()}`);
-    if (refused === undefined) {
-      return undefined;
+    const quota = await rateLimiter.consume(
+      known ? `s:${caller.subject}` : `a:${address()}`,
+      caller?.username,
+    );
+    if (quota.isExceeded) {
+      deps.onRateLimited?.(known ? "subject" : "address");
     }
-    deps.onRateLimited?.(known ? "subject" : "address");
-    return rateLimitError(refused.retryAfterMs);
+    return quota;
   }
 
   function addressOf(request: Request): string {

@@ -1,28 +1,16 @@
 // The front door, as a process: REST, Connect, gRPC-Web and gRPC on one port, relayed to the services.
-import type { DescService } from "@bufbuild/protobuf";
+import { readFileSync } from "node:fs";
+import { ConfigError } from "#chassis/config.ts";
 import { type ProcessContext, runProcess, standardServices } from "#chassis/process.ts";
 import { createWireTransport, wireNames } from "#chassis/wire/wire.ts";
-import { Operations } from "#gen/google/longrunning/operations_pb.ts";
 import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.ts";
-import { AccountService } from "#gen/lampid/auth/v1/account_service_pb.ts";
-import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
-import { SinkronisasiService } from "#gen/lampid/integrasi/v1/sinkronisasi_service_pb.ts";
-import { NotifikasiService } from "#gen/lampid/notifikasi/v1/notifikasi_service_pb.ts";
 import { success_status } from "#gen/lampid/option/v1/http_pb.ts";
-import { PendudukService } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
-import { StatistikService } from "#gen/lampid/statistik/v1/statistik_service_pb.ts";
+import { createDocuments } from "./documents.ts";
 import { createGateway, defaultGatewayLimits, type Gateway } from "./gateway.ts";
 import { createListener } from "./listener.ts";
+import { parseRateLimits } from "./rate-limit.ts";
 import { registryOfFiles } from "./registry.ts";
-
-/** Who answers what; the name is that of the process, and of its LAMPID_UPSTREAM_ variable. */
-const upstreamServices: Record<string, readonly DescService[]> = {
-  auth: [AuthService, AccountService],
-  penduduk: [PendudukService],
-  statistik: [StatistikService],
-  notifikasi: [NotifikasiService],
-  integrasi: [SinkronisasiService, Operations],
-};
+import { upstreamServices } from "./upstreams.ts";
 
 let gateway: Gateway;
 
@@ -69,6 +57,9 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
   const limited = meter.createCounter("gateway.rate_limited", {
     description: "Calls refused by the rate limit",
   });
+  const overloads = meter.createCounter("gateway.overloaded", {
+    description: "Calls refused because an upstream had as many as it may have",
+  });
   const breakers = meter.createCounter("gateway.breaker", {
     description: "Changes of state of a circuit breaker",
   });
@@ -77,6 +68,7 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
     upstreams,
     registry: registryOfFiles([file_google_rpc_error_details, ...services.map(({ file }) => file)]),
     successStatus: success_status,
+    documents: createDocuments(readFileSync(new URL("../gen/openapi.json", import.meta.url), "utf8")),
     verify: verifyToken,
     traceparent: telemetry.traceparent,
     limits: {
@@ -85,10 +77,21 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
         max: 100_000_000,
         fallback: 100,
       }),
+      callsByName: callsByName(config),
       bodyTimeoutMs: config.integer("LAMPID_BODY_TIMEOUT_MS", {
         min: 1_000,
         max: 600_000,
         fallback: defaultGatewayLimits.bodyTimeoutMs,
+      }),
+      upstreamCallsMax: config.integer("LAMPID_UPSTREAM_CALLS", {
+        min: 1,
+        max: 100_000,
+        fallback: defaultGatewayLimits.upstreamCallsMax,
+      }),
+      upstreamStreamsMax: config.integer("LAMPID_UPSTREAM_STREAMS", {
+        min: 1,
+        max: 100_000,
+        fallback: defaultGatewayLimits.upstreamStreamsMax,
       }),
       trustedProxies: config.integer("LAMPID_TRUSTED_PROXIES", { min: 0, max: 10, fallback: 0 }),
     },
@@ -100,10 +103,18 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
     onInternalError: (cause, call) => log.error({ ...call, err: cause }, "call failed"),
     onCall: ({ protocol, method, code, durationMs }) =>
       duration.record(durationMs, { protocol, method, code }),
+    onOverload: (upstream) => overloads.add(1, { upstream }),
     onRateLimited: (known) => limited.add(1, { known }),
     onBreaker(upstream, state) {
       breakers.add(1, { upstream, state });
       log.warn({ upstream, state }, "circuit breaker changed state");
     },
   });
+}
+
+function callsByName(config: ProcessContext["config"]): ReadonlyMap<string, number> {
+  const text = config.string("LAMPID_RATE_LIMITS", "");
+  const limits = parseRateLimits(text);
+  if (typeof limits === "string") throw new ConfigError("LAMPID_RATE_LIMITS", limits, text);
+  return limits;
 }

@@ -1,17 +1,51 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { callerAddress } from "./address.ts";
-import { memoryRateLimiter } from "./rate-limit.ts";
+import { memoryRateLimiter, parseRateLimits, rateLimitHeaders } from "./rate-limit.ts";
 import type { Request } from "./transcoder/status.ts";
 
 test("call 101 of a minute is refused with the time until the next, and others are not affected", async () => {
-  const limiter = memoryRateLimiter(100);
-  for (let i = 0; i < 100; i++) {
-    assert.equal(await limiter.consume("a"), undefined);
+  const limiter = memoryRateLimiter({ perMinute: 100 });
+  for (let left = 99; left >= 0; left--) {
+    const { isExceeded, limit, remaining } = await limiter.consume("a");
+    assert.deepEqual({ isExceeded, limit, remaining }, { isExceeded: false, limit: 100, remaining: left });
   }
   const refused = await limiter.consume("a");
-  assert.ok(refused && refused.retryAfterMs > 0 && refused.retryAfterMs <= 60_000);
-  assert.equal(await limiter.consume("b"), undefined);
+  assert.equal(refused.isExceeded, true);
+  assert.equal(refused.remaining, 0);
+  assert.ok(refused.resetMs > 0 && refused.resetMs <= 60_000);
+  assert.equal((await limiter.consume("b")).isExceeded, false);
+});
+
+test("who has a limit of its own has that, and counts apart", async () => {
+  const byName = parseRateLimits("mitra-demo=3, siak = 2");
+  assert.ok(byName instanceof Map);
+  const limiter = memoryRateLimiter({ perMinute: 1, byName });
+  const calls = async (key: string, name?: string) => {
+    let allowed = 0;
+    while (!(await limiter.consume(key, name)).isExceeded) allowed++;
+    return allowed;
+  };
+  assert.equal(await calls("s:1", "mitra-demo"), 3);
+  assert.equal(await calls("s:2", "siak"), 2);
+  assert.equal(await calls("s:3", "budi"), 1);
+  assert.equal(await calls("a:10.0.0.1"), 1);
+});
+
+test("limits that cannot be read are named", () => {
+  assert.match(String(parseRateLimits("mitra-demo=3,siak")), /not "siak"/);
+  assert.match(String(parseRateLimits("siak=0")), /not "siak=0"/);
+  assert.match(String(parseRateLimits("siak=1,siak=2")), /"siak" is there twice/);
+  assert.deepEqual(parseRateLimits(""), new Map());
+});
+
+test("a caller is told its limit, what is left of it, and when it begins anew", () => {
+  assert.deepEqual(rateLimitHeaders({ isExceeded: false, limit: 100, remaining: 7, resetMs: 1_001 }), [
+    ["ratelimit-limit", "100"],
+    ["ratelimit-remaining", "7"],
+    ["ratelimit-reset", "2"],
+    ["ratelimit-policy", "100;w=60"],
+  ]);
 });
 
 const request = (remoteAddress: string, forwarded?: string) =>

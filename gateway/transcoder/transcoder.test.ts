@@ -313,3 +313,12 @@ test("routes that differ by the names of their variables only are one route, als
   start({ template: "/v1/{name}" }, { template: "/v1/{name=**}" }, { template: "/v1/books" });
   start({ template: "/v1/{name}" }, { method: "PUT", template: "/v1/{name}" }, { template: "/v1/{name}:x" });
 });
+
+test("who is not admitted is answered before the body is read, and nothing goes upstream", async () => {
+  const admit = () => new ConnectError("full", Code.ResourceExhausted);
+  const { call, calls } = await serve([post], undefined, { admit });
+  const refused = await call("POST", "/v1/books", "{ this is no JSON");
+  assert.equal(refused.status, 429);
+  assert.equal(refused.body.message, "full");
+  assert.equal(calls.length, 0);
+});

@@ -59,6 +59,8 @@ export interface TranscoderOptions<C = undefined> {
   readonly registry?: Registry;
   /** Method option with the HTTP status of success, 200 to 299. Default: every success is 200. */
   readonly successStatus?: SuccessStatusExtension;
+  /** Asked before a request's body is read; what it returns is what the call fails with. Default: all are admitted. */
+  readonly admit?: (method: DescMethod, context: C) => ConnectError | undefined;
   /** Turns an Idempotency-Key into the value of the input field `request_id`. Default: the header is ignored. */
   readonly requestId?: (key: string, context: C) => string;
   /** Request headers that travel upstream, lower case. Default: see README. */
@@ -144,7 +146,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
   const answerHeaders = options.answerHeaders ?? ["x-request-id"];
   const fixedHeaders = options.fixedHeaders ?? {};
   const streaming = { ...defaultStreamOptions, ...options.stream };
-  const { registry, requestId, onInternalError, onAnswer } = options;
+  const { admit, registry, requestId, onInternalError, onAnswer } = options;
   const formBodies = options.formBodies ?? false;
   const configured = options.httpRules && readServiceConfigRules(options.httpRules, options.services);
   const router = createRouter<Endpoint>();
@@ -232,6 +234,10 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     let code = 0;
     let httpStatus = endpoint.successStatus;
     try {
+      const refused = admit?.(method, context);
+      if (refused !== undefined) {
+        throw refused;
+      }
       const { headers } = request;
       const isStream = method.methodKind === "server_streaming";
       const format = !isStream

@@ -15,18 +15,18 @@ const MAX_EARLIER_IMAGES = 20;
 /** Something that is wrong, in words for the person who has to mend it. */
 class Problem extends Error {}
 
-const commands: Record<string, (root: string) => void> = {
-  check(root) {
+const commands: Record<string, (root: string) => void | Promise<void>> = {
+  async check(root) {
     buf(root, ["lint"], "buf lint: the contracts break a rule");
     buf(root, ["format", "--diff", "--exit-code", "--path", "proto/lampid"], "run `npm run proto:format`");
     checkVendored(root);
-    checkGenerated(root);
+    await checkGenerated(root);
     checkPolicy(root);
-    commands.breaking!(root);
+    await commands.breaking!(root);
   },
 
-  generate(root) {
-    buf(root, ["generate"], "buf generate failed");
+  async generate(root) {
+    await generate(root, root);
   },
 
   breaking(root) {
@@ -60,7 +60,7 @@ if (!commands[name]) {
   process.exit(name === "--help" ? 0 : 2);
 }
 try {
-  commands[name](root);
+  await commands[name](root);
   console.log(`contracts: ${name} ok`);
 } catch (cause) {
   if (!(cause instanceof Problem)) throw cause;
@@ -119,9 +119,20 @@ function checkVendored(root: string): void {
   if (files.size > 0) throw new Problem(`proto/vendor lacks ${[...files.keys()].join(", ")}`);
 }
 
-function checkGenerated(root: string): void {
-  const folder = temporaryFolder();
+/** Writes gen/ below a folder: code, and the OpenAPI document of what the gateway makes of the contracts. */
+async function generate(root: string, folder: string): Promise<void> {
   buf(root, ["generate", "-o", folder], "buf generate failed");
+  const image = join(temporaryFolder(), "all.binpb");
+  buf(root, ["build", "-o", image], "buf build failed");
+  // Only now: it imports generated code, which may have been missing before.
+  const { createMeshOpenApi } = await import("../../gateway/openapi/mesh.ts");
+  const document = await createMeshOpenApi(readFileSync(image));
+  writeFileSync(join(folder, "gen/openapi.json"), `${JSON.stringify(document, null, 2)}\n`);
+}
+
+async function checkGenerated(root: string): Promise<void> {
+  const folder = temporaryFolder();
+  await generate(root, folder);
   const difference = firstDifference(join(root, "gen"), join(folder, "gen"));
   if (difference)
     throw new Problem(`gen/${difference} is not what the contracts generate: run \`npm run proto\``);
