@@ -30,6 +30,7 @@ import {
   type RegisterPendudukRequest,
 } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
 import { StatistikService } from "#gen/lampid/statistik/v1/statistik_service_pb.ts";
+import { createCors } from "./cors.ts";
 import { createGateway, type GatewayDeps, requestIdOf } from "./gateway.ts";
 import { createListener } from "./listener.ts";
 
@@ -508,4 +509,27 @@ test("an upstream that has as many calls as it may have is full in every protoco
   assert.equal(error.findDetails(ErrorInfoSchema)[0]?.reason, "OVERLOADED");
   assert.equal((await call("GET", "/v1/penduduk:export")).status, 503);
   assert.deepEqual(overloads, ["statistik", "penduduk", "penduduk"]);
+});
+
+test("a page of an allowed origin may call REST and RPC, and its preflights do not count", async () => {
+  const origin = "https://portal.example";
+  const { base, call } = await start({
+    limits: { callsPerMinute: 2 },
+    cors: createCors(new Set([origin])),
+  });
+  const preflight = { origin, "access-control-request-method": "GET" };
+  for (const path of ["/stats", "/lampid.statistik.v1.StatistikService/GetStats"]) {
+    for (let n = 0; n < 3; n++) assert.equal((await call("OPTIONS", path, undefined, preflight)).status, 204);
+  }
+  const rest = await call("GET", "/stats", undefined, { origin, "accept-encoding": "identity" });
+  assert.equal(rest.status, 200);
+  assert.equal(rest.headers.get("access-control-allow-origin"), origin);
+  const rpc = await fetch(`${base}/lampid.statistik.v1.StatistikService/GetStats`, {
+    method: "POST",
+    headers: { origin, "content-type": "application/json" },
+    body: "{}",
+  });
+  assert.equal(rpc.status, 200);
+  assert.equal(rpc.headers.get("access-control-allow-origin"), origin);
+  assert.match(rpc.headers.get("access-control-expose-headers")!, /ratelimit-remaining/);
 });

@@ -16,6 +16,7 @@ import { v5 as uuidv5 } from "uuid";
 import { type BreakerState, breakTransport } from "#chassis/breaker.ts";
 import { callerAddress } from "./address.ts";
 import { limitTransport } from "./bulkhead.ts";
+import type { Cors } from "./cors.ts";
 import type { Documents } from "./documents.ts";
 import {
   memoryRateLimiter,
@@ -100,6 +101,8 @@ export interface GatewayDeps {
   /** What describes the REST routes; served to anyone, within the rate limit. */
   readonly documents?: Documents;
   readonly limits?: Partial<GatewayLimits>;
+  /** Which web pages may call. Default: those of no other origin. */
+  readonly cors?: Cors;
   /** Default: counts in memory. */
   readonly rateLimiter?: RateLimiter;
   /** Told of every failure that a caller sees as internal or unavailable, with its cause. */
@@ -238,6 +241,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
       if (deps.traceparent !== undefined) {
         const header = request.headers.traceparent;
         request.headers.traceparent = deps.traceparent(typeof header === "string" ? header : undefined);
+      }
+      if (deps.cors?.handle(request, response)) {
+        return;
       }
       const url = request.url ?? "/";
       const mark = url.indexOf("?");

@@ -5,6 +5,7 @@ import { type ProcessContext, runProcess, standardServices } from "#chassis/proc
 import { createWireTransport, wireNames } from "#chassis/wire/wire.ts";
 import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.ts";
 import { success_status } from "#gen/lampid/option/v1/http_pb.ts";
+import { type Cors, createCors, parseOrigins } from "./cors.ts";
 import { createDocuments } from "./documents.ts";
 import { createGateway, defaultGatewayLimits, type Gateway } from "./gateway.ts";
 import { createListener } from "./listener.ts";
@@ -69,6 +70,7 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
     registry: registryOfFiles([file_google_rpc_error_details, ...services.map(({ file }) => file)]),
     successStatus: success_status,
     documents: createDocuments(readFileSync(new URL("../gen/openapi.json", import.meta.url), "utf8")),
+    cors: cors(config),
     verify: verifyToken,
     traceparent: telemetry.traceparent,
     limits: {
@@ -117,4 +119,11 @@ function callsByName(config: ProcessContext["config"]): ReadonlyMap<string, numb
   const limits = parseRateLimits(text);
   if (typeof limits === "string") throw new ConfigError("LAMPID_RATE_LIMITS", limits, text);
   return limits;
+}
+
+function cors(config: ProcessContext["config"]): Cors | undefined {
+  const text = config.string("LAMPID_CORS_ORIGINS", "");
+  const origins = parseOrigins(text);
+  if (typeof origins === "string") throw new ConfigError("LAMPID_CORS_ORIGINS", origins, text);
+  return origins.size > 0 ? createCors(origins) : undefined;
 }

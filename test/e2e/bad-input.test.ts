@@ -138,9 +138,10 @@ describe("a body that is no JSON of a resident", () => {
     assertViolations(await send(""), ["nik", "nama", "alamat"]);
   });
 
-  test("another content type or encoding is 415", async () => {
+  test("another content type or encoding is 415, and what is not in the encoding that it names is 400", async () => {
     assertStatus(await send(valid, { "content-type": "text/plain" }), 415, "InvalidArgument");
-    assertStatus(await send(valid, { "content-encoding": "gzip" }), 415, "InvalidArgument");
+    assertStatus(await send(valid, { "content-encoding": "compress" }), 415, "InvalidArgument");
+    assertStatus(await send(valid, { "content-encoding": "gzip" }), 400, "InvalidArgument");
   });
 });
 
