@@ -40,6 +40,7 @@ test("GET /openapi.json answers the document to anyone, and lets it be kept for 
   assert.equal(answer.status, 200);
   assert.equal(answer.headers.get("content-type"), "application/json");
   assert.equal(answer.headers.get("cache-control"), "public, max-age=300");
+  assert.equal(answer.headers.get("ratelimit-remaining"), null);
   assert.equal(await answer.text(), json);
 });
 

@@ -277,14 +277,16 @@ export function createGateway(deps: GatewayDeps): Gateway {
       const found = callerOf(request.headers.authorization);
       const caller = found instanceof Promise ? await found : found;
       const quota = await count(caller, () => addressOf(request));
+      // A document may be kept and shown to others, to whom one caller's quota says nothing.
+      if (!quota.isExceeded && deps.documents?.handle(request, response)) {
+        return;
+      }
       for (const [name, value] of rateLimitHeaders(quota)) {
         (response as ServerResponse).setHeader(name, value);
       }
       if (quota.isExceeded) {
         const refused = rateLimitError(quota);
         writeStatus(response, statusOf(refused, deps.registry), httpStatusOf(refused.code));
-      } else if (deps.documents?.handle(request, response) === true) {
-        return;
       } else if (!transcoder.handle(request, response, caller)) {
         const status = { code: Code.NotFound, message: "there is nothing at this path", details: [] };
         writeStatus(response, status, 404);
