@@ -34,8 +34,9 @@ export async function composeAuth(ctx: AuthContext): Promise<void> {
   const settings = readSettings(ctx.config);
   const throttle = loginThrottle({
     triesPerMinute: settings.triesPerMinute,
-    // Keycloak's protection from guessing refuses a username's second try while the first is under way, right or wrong.
-    ...(settings.external ? { atOnce: 1 } : {}),
+    // Keycloak's protection from guessing refuses a username's second try while the first is under way, right or wrong, and
+    // the first may be so for a moment after its answer: a busy Keycloak refused one of forty that came one by one.
+    ...(settings.external ? { atOnce: 1, settleMs: 100 } : {}),
   });
   const { endpoint, store } = settings.embedded
     ? await startEmbeddedIssuer(ctx, settings.embedded, throttle)

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { Refused } from "#chassis/refusal.ts";
 import { type LoginThrottle, loginThrottle } from "./login-throttle.ts";
 
@@ -98,6 +99,25 @@ test("where one try a username is all that may be under way, the others wait for
   );
   assert.equal((await Promise.all(tries)).length, 20);
   assert.equal(most, 1);
+});
+
+test("where a try needs time to settle, the next one waits for that, and its own answer does not", async () => {
+  const settling = loginThrottle({ triesPerMinute: 5, atOnce: 1, settleMs: 100 });
+  let made = 0;
+  const attempt = () => settling.attempt("siti", async () => String(++made), isWrong);
+  const [first, second] = [attempt(), attempt()];
+  assert.equal(await first, "1");
+  mock.timers.tick(99);
+  await turn();
+  assert.equal(made, 1);
+  mock.timers.tick(1);
+  assert.equal(await second, "2");
+  // Nor does one that comes later find the place free.
+  const third = attempt();
+  await turn();
+  assert.equal(made, 2);
+  mock.timers.tick(100);
+  assert.equal(await third, "3");
 });
 
 test("a try that could not be made is no failed one", async () => {

@@ -22,6 +22,8 @@ export type LoginThrottleOptions = {
   triesPerMinute: number;
   /** Tries of one username at the same moment; the others wait. Default: as many as could still fail. */
   atOnce?: number;
+  /** How long a try counts as under way after its answer, milliseconds. Default: 0. */
+  settleMs?: number;
   failedTries?: FailedTries;
 };
 
@@ -36,6 +38,7 @@ export function foldUsername(username: string): string {
 export function loginThrottle({
   triesPerMinute,
   atOnce = triesPerMinute,
+  settleMs = 0,
   failedTries = memoryFailedTries(),
 }: LoginThrottleOptions): LoginThrottle {
   const gates = new Map<string, Gate>();
@@ -66,20 +69,32 @@ export function loginThrottle({
       gate.users++;
       try {
         await enter(key, gate);
-        try {
-          const result = await tryOnce();
-          if (hasFailed(result)) await failedTries.add(key);
-          return result;
-        } finally {
-          gate.running--;
-          gate.ended++;
-          for (const wake of gate.waiting.splice(0)) wake();
-        }
+      } catch (cause) {
+        leave(key, gate);
+        throw cause;
+      }
+      try {
+        const result = await tryOnce();
+        if (hasFailed(result)) await failedTries.add(key);
+        return result;
       } finally {
-        if (--gate.users === 0) gates.delete(key);
+        // Nobody's answer waits for this, only the next try.
+        if (settleMs > 0) setTimeout(end, settleMs, key, gate);
+        else end(key, gate);
       }
     },
   };
+
+  function end(key: string, gate: Gate): void {
+    gate.running--;
+    gate.ended++;
+    for (const wake of gate.waiting.splice(0)) wake();
+    leave(key, gate);
+  }
+
+  function leave(key: string, gate: Gate): void {
+    if (--gate.users === 0) gates.delete(key);
+  }
 }
 
 /** In memory: one auth process in the embedded profile. Several would each count for themselves. */
