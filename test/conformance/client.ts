@@ -1,4 +1,4 @@
-/** The client under test: makes the calls that the conformance runner asks for, on the wire that `LAMPID_WIRE` names. */
+/** The client under test: makes the calls that the conformance runner asks for, on the wire that `CONFORMANCE_WIRE` names. */
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
@@ -7,6 +7,7 @@ import { type CallOptions, Code, ConnectError } from "@connectrpc/connect";
 import { createWritableIterable } from "@connectrpc/connect/protocol";
 import { createWireClient } from "#chassis/wire/client.ts";
 import { createWireTransport } from "#chassis/wire/wire.ts";
+import { createGrpcTransport } from "../../gateway/transcoder/grpc-transport.ts";
 import {
   type ClientCompatRequest,
   ClientCompatRequestSchema,
@@ -31,6 +32,7 @@ import {
   conformanceError,
   headerList,
   headersFrom,
+  isTranscoderUnderTest,
   readMessages,
   wireUnderTest,
   writeMessage,
@@ -75,12 +77,17 @@ function reply(
 }
 
 async function run(request: ClientCompatRequest): Promise<ClientResponseResult> {
-  const transport = createWireTransport({
-    wire: wireUnderTest(),
+  const options = {
     baseUrl: `http://${request.host}:${request.port}`,
-    ...(request.compression === Compression.GZIP && { sendCompression: "gzip", compressMinBytes: 0 }),
     ...(request.messageReceiveLimit > 0 && { readMaxBytes: request.messageReceiveLimit }),
-  });
+  };
+  const transport = isTranscoderUnderTest()
+    ? createGrpcTransport(options)
+    : createWireTransport({
+        ...options,
+        wire: wireUnderTest(),
+        ...(request.compression === Compression.GZIP && { sendCompression: "gzip", compressMinBytes: 0 }),
+      });
   const result = create(ClientResponseResultSchema);
   const controller = new AbortController();
   const call: Call = {

@@ -15,7 +15,12 @@ import {
 
 /** The wire under test, from the environment: the runner starts these programs without arguments of ours. */
 export function wireUnderTest(): WireName {
-  return process.env.LAMPID_WIRE === "connect-node" ? "connect-node" : "grpc-js";
+  return process.env.CONFORMANCE_WIRE === "connect-node" ? "connect-node" : "grpc-js";
+}
+
+/** Whether the client under test is the transcoder's transport, which is no wire between services. */
+export function isTranscoderUnderTest(): boolean {
+  return process.env.CONFORMANCE_WIRE === "transcoder";
 }
 
 /** Reads messages, each behind its size in four bytes, until the end of `stream`. */

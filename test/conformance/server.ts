@@ -1,4 +1,4 @@
-/** The server under test: serves the conformance service on the wire that `LAMPID_WIRE` names. */
+/** The server under test: serves the conformance service on the wire that `CONFORMANCE_WIRE` names. */
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { create, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
