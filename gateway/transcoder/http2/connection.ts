@@ -69,6 +69,8 @@ export class Connection {
   readonly #exchanges = new Map<number, Exchange>();
   /** Exchanges with bytes that flow control holds back, in the order in which they get a turn. */
   readonly #blocked = new Set<Exchange>();
+  /** Exchanges whose sender waits for room. For Exchange, too. */
+  readonly _waiting = new Set<Exchange>();
   readonly #names = new Map<string, Buffer>();
   #nextId = 1;
   #isReady = false;
@@ -111,7 +113,7 @@ export class Connection {
     socket.on("end", () => this.#close(new Error("the server closed the connection")));
     socket.on("error", (error) => this.#close(error));
     socket.on("close", () => this.#close(new Error("the connection was closed")));
-    socket.on("drain", () => this.#onDrain());
+    socket.on("drain", () => this.#wake());
     this.#writeBytes(preface);
     this.#writeSettings();
     this.#writeWindowUpdate(0, connectionWindowBytes - defaultWindowBytes);
@@ -214,8 +216,8 @@ export class Connection {
     }
   }
 
-  _isCongested(): boolean {
-    return this.#socket.writableNeedDrain;
+  _isSent(exchange: Exchange): boolean {
+    return exchange._isOver || (exchange._pending.length === 0 && !this.#isCongested());
   }
 
   // Reading.
@@ -534,13 +536,14 @@ export class Connection {
       }
     }
     this.#blocked.delete(exchange);
-    exchange._onSent();
+    if (this._isSent(exchange)) exchange._wake();
   }
 
-  #onDrain(): void {
-    for (const exchange of this.#exchanges.values()) {
-      if (exchange._pending.length === 0) {
-        exchange._onSent();
+  /** Tells those who wait to send more that there is room. */
+  #wake(): void {
+    if (this._waiting.size > 0 && !this.#isCongested()) {
+      for (const exchange of [...this._waiting]) {
+        if (exchange._pending.length === 0) exchange._wake();
       }
     }
   }
@@ -638,7 +641,13 @@ export class Connection {
   readonly #onTurnEnd = (): void => {
     this.#isFlushing = false;
     this.#flush();
+    this.#wake();
   };
+
+  /** Whether more would only wait here: in the socket, or for the end of this turn of the event loop. */
+  #isCongested(): boolean {
+    return this.#socket.writableNeedDrain || this.#end - this.#start >= slabBytes / 2;
+  }
 
   #flush(): void {
     if (this.#end > this.#start && !this.#socket.destroyed) {
@@ -666,7 +675,7 @@ export class Connection {
     this.#blocked.delete(exchange);
     exchange._pending.length = 0;
     exchange._isOver = true;
-    exchange._onSent();
+    exchange._wake();
     if (this.#isDraining) {
       this.#closeWhenDone();
     } else if (this.#exchanges.size === this.#peerExchangesMax - 1) {
@@ -773,18 +782,20 @@ export class Exchange {
 
   /** Resolves when what was sent has left, or nobody wants it any more: a stream that waits for it is never far ahead. */
   sent(): Promise<void> | undefined {
-    if (this._isOver || (this._pending.length === 0 && !this.#connection._isCongested())) {
+    if (this.#connection._isSent(this)) {
       return undefined;
     }
     return new Promise((resolve) => {
       this.#waiter = resolve;
+      this.#connection._waiting.add(this);
     });
   }
 
-  _onSent(): void {
-    if (this.#waiter !== undefined && (this._isOver || !this.#connection._isCongested())) {
+  _wake(): void {
+    if (this.#waiter !== undefined) {
       this.#waiter();
       this.#waiter = undefined;
+      this.#connection._waiting.delete(this);
     }
   }
 
