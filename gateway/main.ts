@@ -11,6 +11,7 @@ import { createGateway, defaultGatewayLimits, type Gateway } from "./gateway.ts"
 import { createListener } from "./listener.ts";
 import { parseRateLimits } from "./rate-limit.ts";
 import { registryOfFiles } from "./registry.ts";
+import { createGrpcTransport } from "./transcoder/grpc-transport.ts";
 import { upstreamServices } from "./upstreams.ts";
 
 let gateway: Gateway;
@@ -36,11 +37,10 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
   const wire = config.oneOf("LAMPID_WIRE", wireNames, "grpc-js");
   const upstreams = Object.entries(upstreamServices).map(([name, services]) => {
     const baseUrl = config.url(`LAMPID_UPSTREAM_${name.toUpperCase()}`, ["http:"]);
-    const transport = createWireTransport({
-      wire,
-      baseUrl,
-      keepalive: { timeMs: 30_000, timeoutMs: 10_000 },
-    });
+    const options = { baseUrl, keepalive: { timeMs: 30_000, timeoutMs: 10_000 } };
+    // grpc-js is the wire of the servers; as a client the transcoder's own costs a tenth (docs/decisions/0001).
+    const transport =
+      wire === "grpc-js" ? createGrpcTransport(options) : createWireTransport({ ...options, wire });
     onClose(transport.close);
     return { name, services, transport };
   });
