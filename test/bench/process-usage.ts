@@ -25,6 +25,13 @@ export function measureUsage(dataDir: string): () => Usage {
     );
 }
 
+/** The same for one process that is no mesh's. */
+export function measureProcess(pid: number): () => Usage[string] {
+  forgetPeak(pid);
+  const before = cpuSecondsOf(pid);
+  return () => ({ cpuSeconds: cpuSecondsOf(pid) - before, peakMib: peakMibOf(pid) });
+}
+
 function pidsOf(dataDir: string): [string, number][] {
   const { processes } = JSON.parse(readFileSync(join(dataDir, "mesh.json"), "utf8"));
   return Object.entries<{ pid: number }>(processes).map(([name, { pid }]) => [name, pid]);

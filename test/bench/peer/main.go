@@ -38,6 +38,7 @@ func main() {
 	listen := flags.String("listen", "127.0.0.1:0", "address to serve")
 	upstream := flags.String("upstream", "", "gRPC server behind the gateway")
 	target := flags.String("target", "", "server to load")
+	token := flags.String("token", "", "access token to send, by HTTP")
 	callers := flags.Int("callers", 64, "callers at a time, each with one call")
 	seconds := flags.Float64("seconds", 5, "time to measure, after a fifth of it to warm up")
 	if len(os.Args) < 2 {
@@ -57,7 +58,7 @@ func main() {
 	case "gateway":
 		gateway(*listen, *upstream)
 	case "http":
-		load(*callers, *seconds, httpCaller(*target))
+		load(*callers, *seconds, httpCaller(*target, *token))
 	case "grpc":
 		load(*callers, *seconds, grpcCaller(*target))
 	default:
@@ -72,6 +73,19 @@ type server struct {
 
 func (server) Echo(_ context.Context, request *echo.EchoMessage) (*echo.EchoMessage, error) {
 	return request, nil
+}
+
+func (server) Download(request *echo.DownloadRequest, stream grpc.ServerStreamingServer[echo.Batch]) error {
+	for sent := 0; sent < int(request.Jumlah); {
+		batch := &echo.Batch{}
+		for ; len(batch.Pesan) < 500 && sent < int(request.Jumlah); sent++ {
+			batch.Pesan = append(batch.Pesan, &echo.EchoMessage{Id: strconv.Itoa(sent), Nama: "Siti Nurhaliza", Alamat: "Jl. Merdeka 1", Nomor: int64(sent)})
+		}
+		if err := stream.Send(batch); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func serve(address string) {
@@ -96,8 +110,12 @@ func gateway(address, upstream string) {
 // A caller makes one call after the other; each caller has its own.
 type caller func() (call func() error)
 
-func httpCaller(target string) caller {
-	request := []byte("POST /v1/echo HTTP/1.1\r\nHost: " + target + "\r\nContent-Type: application/json\r\nContent-Length: " +
+func httpCaller(target, token string) caller {
+	authorization := ""
+	if token != "" {
+		authorization = "Authorization: Bearer " + token + "\r\n"
+	}
+	request := []byte("POST /v1/echo HTTP/1.1\r\nHost: " + target + "\r\n" + authorization + "Content-Type: application/json\r\nContent-Length: " +
 		strconv.Itoa(len(body)) + "\r\n\r\n" + body)
 	return func() func() error {
 		connection := must(net.Dial("tcp", target))
