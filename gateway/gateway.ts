@@ -16,15 +16,10 @@ import { v5 as uuidv5 } from "uuid";
 import { type BreakerState, breakTransport } from "#chassis/breaker.ts";
 import { callerAddress } from "./address.ts";
 import { limitTransport } from "./bulkhead.ts";
+import type { CallCounter, Quota } from "./call-counter.ts";
 import type { Cors } from "./cors.ts";
 import type { Documents } from "./documents.ts";
-import {
-  memoryRateLimiter,
-  type Quota,
-  type RateLimiter,
-  rateLimitError,
-  rateLimitHeaders,
-} from "./rate-limit.ts";
+import { createRateLimiter, rateLimitError, rateLimitHeaders } from "./rate-limit.ts";
 import { relayService } from "./relay.ts";
 import { httpStatusOf, type Request, type Response, statusOf, writeStatus } from "./transcoder/status.ts";
 import { createTranscoder, type Route, type SuccessStatusExtension } from "./transcoder/transcoder.ts";
@@ -49,6 +44,8 @@ export interface GatewayLimits {
   readonly callsPerMinute: number;
   /** Calls a minute of those that have a limit of their own, by username or client id. Default: nobody has. */
   readonly callsByName: ReadonlyMap<string, number>;
+  /** Calls a minute of one caller to an RPC (full name), whatever the protocol. Default: no RPC has a limit of its own. */
+  readonly callsByRoute: ReadonlyMap<string, number>;
   /** Size of a request body, and of a message of the other protocols. Default: 1 MiB. */
   readonly bodyBytesMax: number;
   /** Size of a message that an upstream may send through. Default: 8 MiB. */
@@ -72,6 +69,7 @@ export interface GatewayLimits {
 export const defaultGatewayLimits: GatewayLimits = {
   callsPerMinute: 100,
   callsByName: new Map(),
+  callsByRoute: new Map(),
   bodyBytesMax: 1024 * 1024,
   answerBytesMax: 8 * 1024 * 1024,
   bodyTimeoutMs: 30_000,
@@ -103,8 +101,8 @@ export interface GatewayDeps {
   readonly limits?: Partial<GatewayLimits>;
   /** Which web pages may call. Default: those of no other origin. */
   readonly cors?: Cors;
-  /** Default: counts in memory. */
-  readonly rateLimiter?: RateLimiter;
+  /** Counts calls for the rate limits. Default: in memory. */
+  readonly callCounter?: CallCounter;
   /** Told of every failure that a caller sees as internal or unavailable, with its cause. */
   readonly onInternalError?: (error: unknown, call: { method: string; traceId: string | undefined }) => void;
   /** Told of every relayed or transcoded call; code is google.rpc.Code. */
@@ -138,8 +136,8 @@ export interface Gateway {
 /** Composes the gateway. Throws if the contracts' HTTP rules cannot work. */
 export function createGateway(deps: GatewayDeps): Gateway {
   const limits = { ...defaultGatewayLimits, ...deps.limits };
-  const rateLimiter =
-    deps.rateLimiter ?? memoryRateLimiter({ perMinute: limits.callsPerMinute, byName: limits.callsByName });
+  const { callsPerMinute: perMinute, callsByName: byName, callsByRoute: byRoute } = limits;
+  const rateLimiter = createRateLimiter({ perMinute, byName, byRoute }, deps.callCounter);
   const timeout = { defaultMs: limits.callDefaultMs, maxMs: limits.callMaxMs };
   const upstreams = deps.upstreams.map(({ name, services, transport }) => ({
     name,
@@ -276,7 +274,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
     try {
       const found = callerOf(request.headers.authorization);
       const caller = found instanceof Promise ? await found : found;
-      const quota = await count(caller, () => addressOf(request));
+      const method = byRoute.size === 0 ? undefined : transcoder.methodOf(request);
+      const quota = await count(caller, () => addressOf(request), method);
       // A document may be kept and shown to others, to whom one caller's quota says nothing.
       if (!quota.isExceeded && deps.documents?.handle(request, response)) {
         return;
@@ -303,7 +302,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       return;
     }
     const caller = await callerOf(context.requestHeader.get("authorization") ?? undefined);
-    const quota = await count(caller, () => context.values.get(addressKey));
+    const quota = await count(caller, () => context.values.get(addressKey), context.method);
     const refused = quota.isExceeded ? rateLimitError(quota) : undefined;
     for (const [name, value] of rateLimitHeaders(quota)) {
       (refused?.metadata ?? context.responseHeader).set(name, value);
@@ -329,11 +328,16 @@ export function createGateway(deps: GatewayDeps): Gateway {
     }
   }
 
-  async function count(caller: Caller | undefined, address: () => string): Promise<Quota> {
+  async function count(
+    caller: Caller | undefined,
+    address: () => string,
+    method: DescMethod | undefined,
+  ): Promise<Quota> {
     const known = caller !== undefined && caller.subject !== "";
     const quota = await rateLimiter.consume(
       known ? `s:${caller.subject}` : `a:${address()}`,
       caller?.username,
+      byRoute.size === 0 || method === undefined ? undefined : fullName(method),
     );
     if (quota.isExceeded) {
       deps.onRateLimited?.(known ? "subject" : "address");

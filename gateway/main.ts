@@ -1,15 +1,17 @@
 // The front door, as a process: REST, Connect, gRPC-Web and gRPC on one port, relayed to the services.
 import { readFileSync } from "node:fs";
+import type { DescService } from "@bufbuild/protobuf";
 import { ConfigError } from "#chassis/config.ts";
 import { type ProcessContext, runProcess, standardServices } from "#chassis/process.ts";
 import { createWireTransport, wireNames } from "#chassis/wire/wire.ts";
 import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.ts";
 import { success_status } from "#gen/lampid/option/v1/http_pb.ts";
+import { type CallCounter, insuredCounter, memoryCounter } from "./call-counter.ts";
 import { type Cors, createCors, parseOrigins } from "./cors.ts";
 import { createDocuments } from "./documents.ts";
 import { createGateway, defaultGatewayLimits, type Gateway } from "./gateway.ts";
 import { createListener } from "./listener.ts";
-import { parseRateLimits } from "./rate-limit.ts";
+import { parseRateLimits, parseRouteLimits } from "./rate-limit.ts";
 import { registryOfFiles } from "./registry.ts";
 import { upstreamServices } from "./upstreams.ts";
 
@@ -18,8 +20,8 @@ let gateway: Gateway;
 await runProcess({
   name: "gateway",
   env: process.env,
-  compose(context) {
-    gateway = composeGateway(context);
+  async compose(context) {
+    gateway = composeGateway(context, await callCounter(context));
   },
   async listen({ log, signal, onClose }, { host, port }) {
     const onError = (cause: unknown) => log.error({ err: cause }, "listener failed");
@@ -32,7 +34,10 @@ await runProcess({
   },
 });
 
-function composeGateway({ config, health, log, onClose, telemetry, verifyToken }: ProcessContext): Gateway {
+function composeGateway(
+  { config, health, log, onClose, telemetry, verifyToken }: ProcessContext,
+  callCounter: CallCounter,
+): Gateway {
   const wire = config.oneOf("LAMPID_WIRE", wireNames, "grpc-js");
   const upstreams = Object.entries(upstreamServices).map(([name, services]) => {
     const baseUrl = config.url(`LAMPID_UPSTREAM_${name.toUpperCase()}`, ["http:"]);
@@ -73,6 +78,7 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
     cors: cors(config),
     verify: verifyToken,
     traceparent: telemetry.traceparent,
+    callCounter,
     limits: {
       callsPerMinute: config.integer("LAMPID_RATE_LIMIT_PER_MINUTE", {
         min: 1,
@@ -80,6 +86,7 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
         fallback: 100,
       }),
       callsByName: callsByName(config),
+      callsByRoute: callsByRoute(config, services),
       bodyTimeoutMs: config.integer("LAMPID_BODY_TIMEOUT_MS", {
         min: 1_000,
         max: 600_000,
@@ -119,6 +126,44 @@ function callsByName(config: ProcessContext["config"]): ReadonlyMap<string, numb
   const limits = parseRateLimits(text);
   if (typeof limits === "string") throw new ConfigError("LAMPID_RATE_LIMITS", limits, text);
   return limits;
+}
+
+function callsByRoute(
+  config: ProcessContext["config"],
+  services: readonly DescService[],
+): ReadonlyMap<string, number> {
+  const text = config.string("LAMPID_RATE_LIMITS_ROUTES", "");
+  const offered = services.flatMap(({ typeName, methods }) =>
+    methods.map(({ name }) => `${typeName}/${name}`),
+  );
+  const limits = parseRouteLimits(text, new Set(offered));
+  if (typeof limits === "string") throw new ConfigError("LAMPID_RATE_LIMITS_ROUTES", limits, text);
+  return limits;
+}
+
+/** In memory, or in the store that all gateways share (LAMPID_RATE_LIMIT_STORE); without it each counts for itself. */
+async function callCounter({ config, log, onClose, telemetry }: ProcessContext): Promise<CallCounter> {
+  if (config.optional("LAMPID_RATE_LIMIT_STORE") === undefined) return memoryCounter();
+  const url = config.url("LAMPID_RATE_LIMIT_STORE", ["redis:", "rediss:"]);
+  // Only here: the client takes 19 MiB.
+  const { connectRedisCounter } = await import("./redis-counter.ts");
+  const store = await connectRedisCounter({ url });
+  onClose(store.close);
+  let isLocal = 0;
+  telemetry.meter
+    .createObservableGauge("gateway.rate_limit.local", {
+      description: "1 while the store of the rate limits does not answer and this gateway counts alone",
+    })
+    .addCallback((result) => result.observe(isLocal));
+  return insuredCounter(store, {
+    onChange(state, cause) {
+      isLocal = state === "local" ? 1 : 0;
+      // The text alone: the client's errors hold what was sent, a caller's address in it.
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      if (isLocal) log.warn({ reason }, "rate limits are local: their store does not answer");
+      else log.info("rate limits are shared again: their store answers");
+    },
+  });
 }
 
 function cors(config: ProcessContext["config"]): Cors | undefined {

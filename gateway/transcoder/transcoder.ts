@@ -124,6 +124,8 @@ export interface Answer {
 export interface Transcoder<C = undefined> {
   /** Serves a request whose path it knows. Returns false, and leaves the request alone, when it knows no such path. */
   handle(request: Request, response: Response, context: C): boolean;
+  /** The method that a request is for; undefined when `handle` would not call one. For who must know before. */
+  methodOf(request: Request): DescMethod | undefined;
   /** What is served, for documentation and logs. */
   readonly routes: readonly Route[];
 }
@@ -157,7 +159,12 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     }
   }
 
-  return { handle, routes };
+  return { handle, methodOf, routes };
+
+  function methodOf(request: Request): DescMethod | undefined {
+    const match = router.find(request.method ?? "GET", (request.url ?? "/").split("?", 1)[0]!);
+    return match.kind === "found" ? match.value.binding.method : undefined;
+  }
 
   function addMethod(service: DescService, method: DescMethod): void {
     const rules = configured?.get(method) ?? readHttpRules(method);
