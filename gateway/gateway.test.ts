@@ -405,6 +405,40 @@ test("an unknown gRPC service is answered by grpc-status 12 in the head", async 
   session.close();
 });
 
+test("a sign-in counts by address whatever token comes with it, and its upstream alone is told the address", async () => {
+  const seen: [method: string, address: string | null][] = [];
+  const note = ({ method, requestHeader }: HandlerContext) =>
+    seen.push([method.name, requestHeader.get("x-lampid-client-address")]);
+  const transport = createRouterTransport((router) =>
+    router.service(AuthService, {
+      login(_, context) {
+        note(context);
+        throw new ConnectError("wrong username or password", Code.Unauthenticated);
+      },
+      getMe: (_, context) => ({ message: String(note(context)) }),
+    }),
+  );
+  const { base, call } = await start({
+    limits: { callsPerMinute: 4 },
+    signIns: [AuthService.method.login],
+    upstreams: [{ name: "auth", services: [AuthService], transport }],
+  });
+  const who = { username: "operator", password: "guess" };
+  const headers = (n: number) => ({
+    authorization: `Bearer alice${n}`,
+    "x-lampid-client-address": "6.6.6.6",
+  });
+  assert.equal((await call("GET", "/protected", undefined, headers(1))).status, 200);
+  assert.equal((await call("POST", "/login", who, headers(1))).status, 401);
+  assert.equal((await call("POST", "/v1/auth:login", who, headers(2))).status, 401);
+  assert.equal((await call("POST", "/logi%6e", who, headers(3))).status, 401);
+  const client = createClient(AuthService, createGrpcTransport({ baseUrl: base }));
+  await assert.rejects(client.login(who, { headers: headers(4) }), /unauthenticated/);
+  await assert.rejects(client.login(who, { headers: headers(5) }), /resource_exhausted/);
+  assert.equal((await call("POST", "/login", who, headers(6))).status, 429);
+  assert.deepEqual(seen, [["GetMe", null], ...Array(4).fill(["Login", "127.0.0.1"])]);
+});
+
 test("what the routes hook adds is answered by the gateway itself, and health is not rate limited", async () => {
   const { ServerReflection } = await import("#gen/grpc/reflection/v1/reflection_pb.ts");
   const { Health } = await import("#gen/grpc/health/v1/health_pb.ts");

@@ -14,6 +14,7 @@ import {
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { v5 as uuidv5 } from "uuid";
 import { type BreakerState, breakTransport } from "#chassis/breaker.ts";
+import { clientAddressHeader } from "#chassis/caller.ts";
 import { callerAddress } from "./address.ts";
 import { limitTransport } from "./bulkhead.ts";
 import type { CallCounter, Quota } from "./call-counter.ts";
@@ -94,6 +95,11 @@ export interface GatewayDeps {
   readonly verify: (authorization: string) => Caller | undefined | Promise<Caller | undefined>;
   /** Makes the trace context of a request from its traceparent header. Default: the header is passed on as it is. */
   readonly traceparent?: (header: string | undefined) => string;
+  /**
+   * Methods that are for who is not known yet. Their calls count by address whatever token comes with them, and the upstream is
+   * told the address. Their REST paths have no variables.
+   */
+  readonly signIns?: readonly DescMethod[];
   /** Adds services that the gateway answers itself: health and reflection. They are not relayed. */
   readonly routes?: (router: ConnectRouter) => void;
   /** What describes the REST routes; served to anyone, within the rate limit. */
@@ -222,6 +228,15 @@ export function createGateway(deps: GatewayDeps): Gateway {
     },
   });
 
+  const signIns = new Set(deps.signIns);
+  const signInPaths = new Set<string>();
+  for (const { method, template } of transcoder.routes) {
+    if (signIns.has(method)) signInPaths.add(template);
+  }
+  for (const [path, method] of rpcMethods) {
+    if (signIns.has(method)) signInPaths.add(path);
+  }
+
   return {
     handle,
     routes: transcoder.routes,
@@ -246,6 +261,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
       const url = request.url ?? "/";
       const mark = url.indexOf("?");
       const path = mark < 0 ? url : url.slice(0, mark);
+      if (isSignIn(request, path)) {
+        request.headers[clientAddressHeader] = addressOf(request);
+      } else if (request.headers[clientAddressHeader] !== undefined) {
+        delete request.headers[clientAddressHeader];
+      }
       const method = rpcMethods.get(path);
       if (method !== undefined) {
         guardRpcBody(method, request, response);
@@ -272,7 +292,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
 
   async function transcode(request: Request, response: Response): Promise<void> {
     try {
-      const found = callerOf(request.headers.authorization);
+      const isSignIn = request.headers[clientAddressHeader] !== undefined;
+      const found = isSignIn ? undefined : callerOf(request.headers.authorization);
       const caller = found instanceof Promise ? await found : found;
       const method = byRoute.size === 0 ? undefined : transcoder.methodOf(request);
       const quota = await count(caller, () => addressOf(request), method);
@@ -301,7 +322,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
     if (context.service.typeName === "grpc.health.v1.Health") {
       return;
     }
-    const caller = await callerOf(context.requestHeader.get("authorization") ?? undefined);
+    const isSignIn = context.requestHeader.has(clientAddressHeader);
+    const authorization = isSignIn ? null : context.requestHeader.get("authorization");
+    const caller = await callerOf(authorization ?? undefined);
     const quota = await count(caller, () => context.values.get(addressKey), context.method);
     const refused = quota.isExceeded ? rateLimitError(quota) : undefined;
     for (const [name, value] of rateLimitHeaders(quota)) {
@@ -343,6 +366,15 @@ export function createGateway(deps: GatewayDeps): Gateway {
       deps.onRateLimited?.(known ? "subject" : "address");
     }
     return quota;
+  }
+
+  function isSignIn(request: Request, path: string): boolean {
+    if (signInPaths.has(path)) {
+      return true;
+    }
+    // "/logi%6e" is the same path.
+    const method = path.includes("%") && signInPaths.size > 0 ? transcoder.methodOf(request) : undefined;
+    return method !== undefined && signIns.has(method);
   }
 
   function addressOf(request: Request): string {
@@ -390,6 +422,7 @@ const forwardHeaders = [
   "tracestate",
   "x-request-id",
   "accept-language",
+  clientAddressHeader,
 ] as const;
 
 /** What travels back besides the message. */

@@ -5,6 +5,7 @@ import { ConfigError } from "#chassis/config.ts";
 import { type ProcessContext, runProcess, standardServices } from "#chassis/process.ts";
 import { createWireTransport, wireNames } from "#chassis/wire/wire.ts";
 import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.ts";
+import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
 import { success_status } from "#gen/lampid/option/v1/http_pb.ts";
 import { type CallCounter, insuredCounter, memoryCounter } from "./call-counter.ts";
 import { type Cors, createCors, parseOrigins } from "./cors.ts";
@@ -77,6 +78,7 @@ function composeGateway(
     documents: createDocuments(readFileSync(new URL("../gen/openapi.json", import.meta.url), "utf8")),
     cors: cors(config),
     verify: verifyToken,
+    signIns: [AuthService.method.login],
     traceparent: telemetry.traceparent,
     callCounter,
     limits: {
