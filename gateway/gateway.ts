@@ -22,6 +22,7 @@ import type { Cors } from "./cors.ts";
 import type { Documents } from "./documents.ts";
 import { createRateLimiter, rateLimitError, rateLimitHeaders } from "./rate-limit.ts";
 import { relayService } from "./relay.ts";
+import { retryReads } from "./retry.ts";
 import { httpStatusOf, type Request, type Response, statusOf, writeStatus } from "./transcoder/status.ts";
 import { createTranscoder, type Route, type SuccessStatusExtension } from "./transcoder/transcoder.ts";
 
@@ -120,6 +121,8 @@ export interface GatewayDeps {
   }) => void;
   /** Told when a circuit opens, probes or closes. */
   readonly onBreaker?: (upstream: string, state: BreakerState) => void;
+  /** Told of every read that is made again, and of every one that the budget has no retry for. */
+  readonly onRetry?: (upstream: string, outcome: "made" | "over budget") => void;
   /** Told of every call that an upstream was too busy for. */
   readonly onOverload?: (upstream: string) => void;
   /** Told of every call that the rate limit refused. */
@@ -157,8 +160,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
   }));
   const transportByService = new Map(
     upstreams.flatMap(({ name, services, transport }) => {
+      const retried = retryReads(transport, {
+        onRetry: (_, outcome) => deps.onRetry?.(name, outcome),
+      });
       // Outside of the breaker: being full is no failure of the upstream.
-      const limited = limitTransport(transport, {
+      const limited = limitTransport(retried, {
         name,
         callsMax: limits.upstreamCallsMax,
         streamsMax: limits.upstreamStreamsMax,

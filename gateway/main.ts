@@ -1,12 +1,15 @@
 // The front door, as a process: REST, Connect, gRPC-Web and gRPC on one port, relayed to the services.
 import { readFileSync } from "node:fs";
 import type { DescService } from "@bufbuild/protobuf";
+import type { Transport } from "@connectrpc/connect";
 import { ConfigError } from "#chassis/config.ts";
 import { type ProcessContext, runProcess, standardServices } from "#chassis/process.ts";
 import { createWireTransport, wireNames } from "#chassis/wire/wire.ts";
 import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.ts";
 import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
 import { success_status } from "#gen/lampid/option/v1/http_pb.ts";
+import { type Addresses, addressesExpected, parseAddresses, watchName } from "./addresses.ts";
+import { type AddressTransport, createBalancer } from "./balancer.ts";
 import { type CallCounter, insuredCounter, memoryCounter } from "./call-counter.ts";
 import { type Cors, createCors, parseOrigins } from "./cors.ts";
 import { createDocuments } from "./documents.ts";
@@ -35,20 +38,17 @@ await runProcess({
   },
 });
 
-function composeGateway(
-  { config, health, log, onClose, telemetry, verifyToken }: ProcessContext,
-  callCounter: CallCounter,
-): Gateway {
+function composeGateway(context: ProcessContext, callCounter: CallCounter): Gateway {
+  const { config, health, log, telemetry, verifyToken } = context;
   const wire = config.oneOf("LAMPID_WIRE", wireNames, "grpc-js");
+  const connect = (baseUrl: string) =>
+    createWireTransport({ wire, baseUrl, keepalive: { timeMs: 30_000, timeoutMs: 10_000 } });
   const upstreams = Object.entries(upstreamServices).map(([name, services]) => {
-    const baseUrl = config.url(`LAMPID_UPSTREAM_${name.toUpperCase()}`, ["http:"]);
-    const transport = createWireTransport({
-      wire,
-      baseUrl,
-      keepalive: { timeMs: 30_000, timeoutMs: 10_000 },
-    });
-    onClose(transport.close);
-    return { name, services, transport };
+    const key = `LAMPID_UPSTREAM_${name.toUpperCase()}`;
+    const text = config.optional(key);
+    const addresses = parseAddresses(text ?? "");
+    if (addresses === undefined) throw new ConfigError(key, addressesExpected, text && "something else");
+    return { name, services, transport: transportTo(name, addresses, connect, context) };
   });
   const services = upstreams.flatMap((upstream) => upstream.services);
   for (const service of services) health.addService(service.typeName);
@@ -66,6 +66,9 @@ function composeGateway(
   });
   const overloads = meter.createCounter("gateway.overloaded", {
     description: "Calls refused because an upstream had as many as it may have",
+  });
+  const retries = meter.createCounter("gateway.retry", {
+    description: "Reads that were made again, and those that the retry budget had none left for",
   });
   const breakers = meter.createCounter("gateway.breaker", {
     description: "Changes of state of a circuit breaker",
@@ -114,6 +117,7 @@ function composeGateway(
     onInternalError: (cause, call) => log.error({ ...call, err: cause }, "call failed"),
     onCall: ({ protocol, method, code, durationMs }) =>
       duration.record(durationMs, { protocol, method, code }),
+    onRetry: (upstream, outcome) => retries.add(1, { upstream, outcome }),
     onOverload: (upstream) => overloads.add(1, { upstream }),
     onRateLimited: (known) => limited.add(1, { known }),
     onBreaker(upstream, state) {
@@ -121,6 +125,48 @@ function composeGateway(
       log.warn({ upstream, state }, "circuit breaker changed state");
     },
   });
+}
+
+/** One address needs no balancer, and costs none: behind a sidecar it is the sidecar's affair. */
+function transportTo(
+  name: string,
+  addresses: Addresses,
+  connect: (baseUrl: string) => AddressTransport,
+  { log, onClose, telemetry }: ProcessContext,
+): Transport {
+  if (addresses.kind === "fixed" && addresses.baseUrls.length === 1) {
+    const transport = connect(addresses.baseUrls[0]);
+    onClose(transport.close);
+    return transport;
+  }
+  const changes = telemetry.meter.createCounter("gateway.address", {
+    description:
+      "Addresses of upstreams that were left out because they could not be reached, and that came back",
+  });
+  const balancer = createBalancer({
+    name,
+    connect,
+    onChange(address, state) {
+      changes.add(1, { upstream: name, state });
+      log.warn({ upstream: name, address, state }, "an address of an upstream changed state");
+    },
+  });
+  onClose(balancer.close);
+  if (addresses.kind === "fixed") {
+    balancer.update(addresses.baseUrls);
+    return balancer;
+  }
+  const watch = watchName({
+    ...addresses,
+    onChange(baseUrls) {
+      log.info({ upstream: name, baseUrls }, "the addresses of an upstream changed");
+      balancer.update(baseUrls);
+    },
+    onError: (cause) =>
+      log.warn({ upstream: name, err: cause }, "the name of an upstream cannot be resolved"),
+  });
+  onClose(watch.close);
+  return balancer;
 }
 
 function callsByName(config: ProcessContext["config"]): ReadonlyMap<string, number> {
