@@ -16,7 +16,14 @@ import { v5 as uuidv5 } from "uuid";
 import { type BreakerState, breakTransport } from "#chassis/breaker.ts";
 import { clientAddressHeader } from "#chassis/caller.ts";
 import { callerAddress } from "./address.ts";
-import { limitTransport } from "./bulkhead.ts";
+import {
+  type CacheOutcome,
+  cacheableOf,
+  cacheHeaders,
+  cacheReads,
+  createAnswerStore,
+} from "./answer-cache.ts";
+import { type Bulkhead, limitTransport } from "./bulkhead.ts";
 import type { CallCounter, Quota } from "./call-counter.ts";
 import type { Cors } from "./cors.ts";
 import type { Documents } from "./documents.ts";
@@ -31,6 +38,10 @@ export interface Caller {
   readonly subject: string;
   /** Username, or the id of a client: who may have a rate limit of its own. */
   readonly username?: string;
+  /** Of a caller that has all three, cached answers are shared with those that have the same; else with nobody. */
+  readonly role?: string;
+  readonly wilayah?: string;
+  readonly scopes?: readonly string[];
 }
 
 /** A process behind the gateway. */
@@ -64,6 +75,10 @@ export interface GatewayLimits {
   readonly upstreamCallsMax: number;
   /** Open streams to one upstream at a time (LAMPID_UPSTREAM_STREAMS). Default: 1,000. */
   readonly upstreamStreamsMax: number;
+  /** Bytes of kept answers (LAMPID_CACHE_BYTES); 0 keeps none. Default: 8 MiB. */
+  readonly cacheBytesMax: number;
+  /** How long a kept answer is given without asking the upstream (LAMPID_CACHE_FRESH_SECONDS). Default: not at all. */
+  readonly cacheFreshMs: number;
   /** Proxies in front whose X-Forwarded-For is believed. Default: 0. */
   readonly trustedProxies: number;
 }
@@ -80,6 +95,8 @@ export const defaultGatewayLimits: GatewayLimits = {
   streamMaxMs: 3_600_000,
   upstreamCallsMax: 512,
   upstreamStreamsMax: 1_000,
+  cacheBytesMax: 8 * 1024 * 1024,
+  cacheFreshMs: 0,
   trustedProxies: 0,
 };
 
@@ -125,6 +142,8 @@ export interface GatewayDeps {
   readonly onRetry?: (upstream: string, outcome: "made" | "over budget") => void;
   /** Told of every call that an upstream was too busy for. */
   readonly onOverload?: (upstream: string) => void;
+  /** Told what became of every call whose answer may be kept. */
+  readonly onCache?: (method: string, outcome: CacheOutcome) => void;
   /** Told of every call that the rate limit refused. */
   readonly onRateLimited?: (known: "subject" | "address") => void;
 }
@@ -158,6 +177,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
       onState: deps.onBreaker,
     }),
   }));
+  const cacheable =
+    limits.cacheBytesMax > 0 ? cacheableOf(upstreams.flatMap(({ services }) => services)) : none;
+  const moreAnswerHeaders = (method: DescMethod) => (cacheable.has(method) ? cacheHeaders : []);
+  const answerStore = createAnswerStore(limits.cacheBytesMax);
   const transportByService = new Map(
     upstreams.flatMap(({ name, services, transport }) => {
       const retried = retryReads(transport, {
@@ -170,7 +193,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
         streamsMax: limits.upstreamStreamsMax,
         onOverload: deps.onOverload,
       });
-      return services.map((service) => [service, limited] as const);
+      const front = withCache(limited, services);
+      return services.map((service) => [service, front] as const);
     }),
   );
   const onInternalError =
@@ -189,6 +213,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     fixedHeaders: { "cache-control": "no-store", "x-content-type-options": "nosniff" },
     forwardHeaders,
     answerHeaders,
+    moreAnswerHeaders,
     timeout,
     body: { maxBytes: limits.bodyBytesMax, timeoutMs: limits.bodyTimeoutMs },
     stream: {
@@ -217,6 +242,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
         relayService(router, service, transport, {
           forwardHeaders,
           answerHeaders,
+          moreAnswerHeaders,
           timeout,
           streamMaxMs: limits.streamMaxMs,
           drainSignal: drain.signal,
@@ -345,6 +371,24 @@ export function createGateway(deps: GatewayDeps): Gateway {
     }
   }
 
+  /** Outermost: an answer that is kept helps most when an upstream is full, or its circuit open. */
+  function withCache(limited: Transport & Bulkhead, services: readonly DescService[]): Transport & Bulkhead {
+    if (!services.some(({ methods }) => methods.some((method) => cacheable.has(method)))) {
+      return limited;
+    }
+    const cached = cacheReads(limited, {
+      staleMs: cacheable,
+      callerOf,
+      store: answerStore,
+      freshMs: limits.cacheFreshMs,
+      callMs: limits.callDefaultMs,
+      onOutcome: deps.onCache && ((method, outcome) => deps.onCache!(fullName(method), outcome)),
+    });
+    const refusalFor: Bulkhead["refusalFor"] = (method) =>
+      cacheable.has(method) ? undefined : limited.refusalFor(method);
+    return { ...cached, refusalFor };
+  }
+
   function callerOf(authorization: string | undefined): Caller | undefined | Promise<Caller | undefined> {
     if (authorization === undefined) {
       return undefined;
@@ -418,6 +462,8 @@ function discardBody(request: Request): void {
   });
   request.resume();
 }
+
+const none: ReadonlyMap<DescMethod, number> = new Map();
 
 const discardedBytesMax = 16 * 1024 * 1024;
 

@@ -67,6 +67,10 @@ function composeGateway(context: ProcessContext, callCounter: CallCounter): Gate
   const overloads = meter.createCounter("gateway.overloaded", {
     description: "Calls refused because an upstream had as many as it may have",
   });
+  const cached = meter.createCounter("gateway.cache", {
+    description:
+      "Calls whose answer may be kept: given without asking (hit), another's call (joined), asked, or stale",
+  });
   const retries = meter.createCounter("gateway.retry", {
     description: "Reads that were made again, and those that the retry budget had none left for",
   });
@@ -107,6 +111,12 @@ function composeGateway(context: ProcessContext, callCounter: CallCounter): Gate
         max: 100_000,
         fallback: defaultGatewayLimits.upstreamStreamsMax,
       }),
+      cacheBytesMax: config.integer("LAMPID_CACHE_BYTES", {
+        min: 0,
+        max: 1024 ** 3,
+        fallback: defaultGatewayLimits.cacheBytesMax,
+      }),
+      cacheFreshMs: 1000 * config.integer("LAMPID_CACHE_FRESH_SECONDS", { min: 0, max: 3_600, fallback: 0 }),
       trustedProxies: config.integer("LAMPID_TRUSTED_PROXIES", { min: 0, max: 10, fallback: 0 }),
     },
     routes(router) {
@@ -117,6 +127,7 @@ function composeGateway(context: ProcessContext, callCounter: CallCounter): Gate
     onInternalError: (cause, call) => log.error({ ...call, err: cause }, "call failed"),
     onCall: ({ protocol, method, code, durationMs }) =>
       duration.record(durationMs, { protocol, method, code }),
+    onCache: (method, outcome) => cached.add(1, { method, outcome }),
     onRetry: (upstream, outcome) => retries.add(1, { upstream, outcome }),
     onOverload: (upstream) => overloads.add(1, { upstream }),
     onRateLimited: (known) => limited.add(1, { known }),
