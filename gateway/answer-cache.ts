@@ -75,9 +75,9 @@ export function cacheableOf(services: readonly DescService[]): Map<DescMethod, n
 export function cacheReads(transport: Transport, options: CacheOptions): Transport {
   const { callerOf, store, freshMs, callMs, patienceMs = 2_000, onOutcome } = options;
   const { now = () => performance.now() } = options;
-  const flights = new Map<string, Promise<Answer>>();
+  const flights = new Map<string, Promise<Received>>();
 
-  function ask(key: string, method: DescMethodUnary, header: Headers, input: Message): Promise<Answer> {
+  function ask(key: string, method: DescMethodUnary, header: Headers, input: Message): Promise<Received> {
     // Not by a caller's signal: others wait for it, too. It ends by its deadline, and there is one a key.
     const flight = transport
       .unary(method, undefined, callMs, header, input)
@@ -85,7 +85,7 @@ export function cacheReads(transport: Transport, options: CacheOptions): Transpo
         const bytes = toBinary(method.output, message as Message);
         const answer = { bytes, etag: etagOf(bytes), atMs: now() };
         store.set(key, answer);
-        return answer;
+        return { message: message as Message, etag: answer.etag };
       })
       .finally(() => flights.delete(key));
     flights.set(key, flight);
@@ -107,7 +107,7 @@ export function cacheReads(transport: Transport, options: CacheOptions): Transpo
     const ageMs = kept === undefined ? Number.POSITIVE_INFINITY : now() - kept.atMs;
     if (ageMs < freshMs) {
       onOutcome?.(method, "hit");
-      return responseOf(method, kept!, { age: ageMs });
+      return responseOf(method, opened(method, kept!), ageMs);
     }
     const spare = kept !== undefined && ageMs < freshMs + staleMs ? kept : undefined;
     const joined = flights.get(key);
@@ -119,7 +119,7 @@ export function cacheReads(transport: Transport, options: CacheOptions): Transpo
     } catch (error) {
       if (spare !== undefined && isOutage(error)) {
         onOutcome?.(method, "stale");
-        return responseOf(method, spare, { age: now() - spare.atMs, isStale: true });
+        return responseOf(method, opened(method, spare), now() - spare.atMs, true);
       }
       // The token of whose call it was has expired on the way; that says nothing of this one's.
       if (joined !== undefined && ConnectError.from(error).code === Code.Unauthenticated) {
@@ -141,6 +141,13 @@ export function cacheReads(transport: Transport, options: CacheOptions): Transpo
   return { unary: unary as Transport["unary"], stream: (...call) => transport.stream(...call) };
 }
 
+/** What all who asked at once are given; nobody may change the message. */
+interface Received {
+  readonly message: Message;
+  readonly etag: string;
+}
+
+/** What is kept: bytes, so that their bound is exact and nobody can change them. */
 interface Answer {
   readonly bytes: Uint8Array;
   readonly etag: string;
@@ -207,21 +214,26 @@ function etagOf(bytes: Uint8Array): string {
   return `"${createHash("sha256").update(bytes).digest("base64url").slice(0, 22)}"`;
 }
 
+function opened(method: DescMethodUnary, { bytes, etag }: Answer): Received {
+  return { message: fromBinary(method.output, bytes), etag };
+}
+
+/** `ageMs` of a kept answer; one that has just come has none. */
 function responseOf(
   method: DescMethodUnary,
-  { bytes, etag }: Answer,
-  kept?: { age: number; isStale?: boolean },
+  { message, etag }: Received,
+  ageMs?: number,
+  isStale = false,
 ): UnaryResponse {
   // no-cache: a browser may keep it, and asks whether it still holds, with whatever token it has then.
   const header = new Headers({ etag, "cache-control": "private, no-cache" });
-  if (kept !== undefined) {
-    header.set("age", String(Math.floor(kept.age / 1000)));
+  if (ageMs !== undefined) {
+    header.set("age", String(Math.floor(ageMs / 1000)));
   }
-  if (kept?.isStale) {
+  if (isStale) {
     // RFC 7234, 5.5: obsolete, and still the only words there are for it.
     header.set("warning", '110 - "Response is Stale", 111 - "Revalidation Failed"');
   }
-  const message = fromBinary(method.output, bytes);
   return { stream: false, service: method.parent, method, message, header, trailer: new Headers() } as never;
 }
 
