@@ -1,4 +1,5 @@
 // Tells the network address that an anonymous caller is counted by.
+import { networkAddress } from "#chassis/network-address.ts";
 import type { Request } from "./transcoder/status.ts";
 
 /**
@@ -12,20 +13,5 @@ export function callerAddress(request: Request, trustedProxies: number): string 
     const forwarded = String(request.headers["x-forwarded-for"] ?? "").split(",");
     address = forwarded.at(-trustedProxies)?.trim() || address;
   }
-  if (address.startsWith("::ffff:")) {
-    return address.slice("::ffff:".length);
-  }
-  return address.includes(":") ? networkOf(address) : address.slice(0, 64);
-}
-
-function networkOf(address: string): string {
-  const [head = "", tail] = address.split("::", 2);
-  const groups = head === "" ? [] : head.split(":");
-  if (tail !== undefined) {
-    const after = tail === "" ? [] : tail.split(":");
-    while (groups.length + after.length < 8) {
-      groups.push("0");
-    }
-  }
-  return `${groups.slice(0, 4).join(":")}::/64`.slice(0, 64);
+  return networkAddress(address);
 }

@@ -23,7 +23,7 @@ import {
 } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
 import { createGateway } from "./gateway.ts";
 import { createListener } from "./listener.ts";
-import { memoryRateLimiter } from "./rate-limit.ts";
+import { createRateLimiter } from "./rate-limit.ts";
 import { createTranscoder } from "./transcoder/transcoder.ts";
 
 const body = JSON.stringify({
@@ -322,7 +322,7 @@ async function breakerCost(transport: Transport, input: Message): Promise<number
 }
 
 function rateLimitCost(): Promise<number> {
-  const limiter = memoryRateLimiter({ perMinute: 1_000_000_000 });
+  const limiter = createRateLimiter({ perMinute: 1_000_000_000 });
   return timeAsync(() => limiter.consume("s:bench"));
 }
 

@@ -4,6 +4,7 @@ import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { ERROR_DOMAIN } from "#chassis/refusal.ts";
 import { ErrorInfoSchema, RetryInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
+import { untilEnd } from "./until-end.ts";
 
 export interface BulkheadOptions {
   /** Name of the upstream, for the hook. */
@@ -57,43 +58,11 @@ export function limitTransport(transport: Transport, options: BulkheadOptions): 
       const refusal = refusalFor(call[0]);
       if (refusal) throw refusal;
       streams++;
-      const signal = call[1];
-      let isOpen = true;
-      const leave = () => {
-        if (isOpen) streams--;
-        isOpen = false;
-        signal?.removeEventListener("abort", leave);
-      };
-      // Connect's streams have no return(): who leaves one early aborts it.
-      signal?.addEventListener("abort", leave);
-      try {
-        const response = await transport.stream(...call);
-        return { ...response, message: untilEnd(response.message, leave) };
-      } catch (error) {
-        leave();
-        throw error;
-      }
-    },
-  };
-}
-
-/** The same messages; `leave` hears of the end, and of a failure. */
-function untilEnd<T>(messages: AsyncIterable<T>, leave: () => void): AsyncIterable<T> {
-  return {
-    [Symbol.asyncIterator]() {
-      const iterator = messages[Symbol.asyncIterator]();
-      return {
-        async next() {
-          try {
-            const result = await iterator.next();
-            if (result.done === true) leave();
-            return result;
-          } catch (error) {
-            leave();
-            throw error;
-          }
-        },
-      };
+      return await untilEnd(
+        () => transport.stream(...call),
+        call[1],
+        () => streams--,
+      );
     },
   };
 }

@@ -405,6 +405,120 @@ test("an unknown gRPC service is answered by grpc-status 12 in the head", async 
   session.close();
 });
 
+test("a sign-in counts by address whatever token comes with it, and its upstream alone is told the address", async () => {
+  const seen: [method: string, address: string | null][] = [];
+  const note = ({ method, requestHeader }: HandlerContext) =>
+    seen.push([method.name, requestHeader.get("x-lampid-client-address")]);
+  const transport = createRouterTransport((router) =>
+    router.service(AuthService, {
+      login(_, context) {
+        note(context);
+        throw new ConnectError("wrong username or password", Code.Unauthenticated);
+      },
+      getMe: (_, context) => ({ message: String(note(context)) }),
+    }),
+  );
+  const { base, call } = await start({
+    limits: { callsPerMinute: 4 },
+    signIns: [AuthService.method.login],
+    upstreams: [{ name: "auth", services: [AuthService], transport }],
+  });
+  const who = { username: "operator", password: "guess" };
+  const headers = (n: number) => ({
+    authorization: `Bearer alice${n}`,
+    "x-lampid-client-address": "6.6.6.6",
+  });
+  assert.equal((await call("GET", "/protected", undefined, headers(1))).status, 200);
+  assert.equal((await call("POST", "/login", who, headers(1))).status, 401);
+  assert.equal((await call("POST", "/v1/auth:login", who, headers(2))).status, 401);
+  assert.equal((await call("POST", "/logi%6e", who, headers(3))).status, 401);
+  const client = createClient(AuthService, createGrpcTransport({ baseUrl: base }));
+  await assert.rejects(client.login(who, { headers: headers(4) }), /unauthenticated/);
+  await assert.rejects(client.login(who, { headers: headers(5) }), /resource_exhausted/);
+  assert.equal((await call("POST", "/login", who, headers(6))).status, 429);
+  assert.deepEqual(seen, [["GetMe", null], ...Array(4).fill(["Login", "127.0.0.1"])]);
+});
+
+test("a read that may be kept has an entity tag, and outlives its upstream for a while, marked as old", async () => {
+  let isGone = false;
+  let calls = 0;
+  const transport = createRouterTransport((router) =>
+    router.service(StatistikService, {
+      getStats() {
+        calls++;
+        if (isGone) throw new ConnectError("No connection established", Code.Unavailable);
+        return { stats: [{ provinsi: "Jawa Barat", jumlah: 12 }] };
+      },
+    }),
+  );
+  const outcomes: string[] = [];
+  const { base, call } = await start({
+    upstreams: [{ name: "statistik", services: [StatistikService], transport }],
+    onCache: (method, outcome) => outcomes.push(`${method} ${outcome}`),
+  });
+  const alice = { authorization: "Bearer alice" };
+  const first = await call("GET", "/stats", undefined, alice);
+  const etag = first.headers.get("etag")!;
+  assert.equal(first.headers.get("cache-control"), "private, no-cache");
+  const unchanged = await call("GET", "/v1/stats", undefined, { ...alice, "if-none-match": etag });
+  assert.equal(unchanged.status, 304);
+  assert.equal(unchanged.headers.get("etag"), etag);
+  assert.equal(unchanged.headers.get("cache-control"), "private, no-cache");
+
+  isGone = true;
+  const stale = await call("GET", "/stats", undefined, alice);
+  assert.equal(stale.status, 200);
+  assert.deepEqual(stale.body, first.body);
+  assert.equal(stale.headers.get("age"), "0");
+  assert.match(stale.headers.get("warning")!, /^110 - "Response is Stale"/);
+  let header = new Headers();
+  const client = createClient(
+    StatistikService,
+    createConnectTransport({ baseUrl: base, httpVersion: "1.1", useHttpGet: true }),
+  );
+  const onHeader = (received: Headers) => {
+    header = received;
+  };
+  assert.equal((await client.getStats({}, { headers: alice, onHeader })).stats[0]!.jumlah, 12);
+  assert.match(header.get("warning")!, /^110/);
+  assert.equal((await call("GET", "/stats", undefined, { authorization: "Bearer bob" })).status, 503);
+  assert.equal((await call("GET", "/stats")).status, 503);
+  assert.deepEqual(
+    outcomes.map((outcome) => outcome.split(" ")[1]),
+    ["asked", "asked", "asked", "stale", "asked", "stale", "asked"],
+  );
+  assert.ok(calls > 2);
+});
+
+test("an upstream that is full is no reason to refuse what is kept", async () => {
+  const answered = Promise.withResolvers<void>();
+  let isHeld = false;
+  const transport = createRouterTransport((router) =>
+    router.service(StatistikService, {
+      getStats: () => ({ stats: [{ provinsi: "Jawa Barat", jumlah: 12 }] }),
+      async getKecamatanStats() {
+        isHeld = true;
+        await answered.promise;
+        return {};
+      },
+    }),
+  );
+  const { call } = await start({
+    upstreams: [{ name: "statistik", services: [StatistikService], transport }],
+    limits: { upstreamCallsMax: 1 },
+  });
+  const alice = { authorization: "Bearer alice" };
+  assert.equal((await call("GET", "/stats", undefined, alice)).status, 200);
+  const slow = call("GET", "/v1/stats/32/kecamatan", undefined, alice);
+  while (!isHeld) await new Promise((resolve) => setImmediate(resolve));
+  const stale = await call("GET", "/stats", undefined, alice);
+  assert.equal(stale.status, 200);
+  assert.match(stale.headers.get("warning")!, /^110/);
+  assert.equal((await call("GET", "/stats", undefined, { authorization: "Bearer bob" })).status, 503);
+  answered.resolve();
+  assert.equal((await slow).status, 200);
+});
+
 test("what the routes hook adds is answered by the gateway itself, and health is not rate limited", async () => {
   const { ServerReflection } = await import("#gen/grpc/reflection/v1/reflection_pb.ts");
   const { Health } = await import("#gen/grpc/health/v1/health_pb.ts");

@@ -14,18 +14,22 @@ import {
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { v5 as uuidv5 } from "uuid";
 import { type BreakerState, breakTransport } from "#chassis/breaker.ts";
+import { clientAddressHeader } from "#chassis/caller.ts";
 import { callerAddress } from "./address.ts";
-import { limitTransport } from "./bulkhead.ts";
+import {
+  type CacheOutcome,
+  cacheableOf,
+  cacheHeaders,
+  cacheReads,
+  createAnswerStore,
+} from "./answer-cache.ts";
+import { type Bulkhead, limitTransport } from "./bulkhead.ts";
+import type { CallCounter, Quota } from "./call-counter.ts";
 import type { Cors } from "./cors.ts";
 import type { Documents } from "./documents.ts";
-import {
-  memoryRateLimiter,
-  type Quota,
-  type RateLimiter,
-  rateLimitError,
-  rateLimitHeaders,
-} from "./rate-limit.ts";
+import { createRateLimiter, rateLimitError, rateLimitHeaders } from "./rate-limit.ts";
 import { relayService } from "./relay.ts";
+import { retryReads } from "./retry.ts";
 import { httpStatusOf, type Request, type Response, statusOf, writeStatus } from "./transcoder/status.ts";
 import { createTranscoder, type Route, type SuccessStatusExtension } from "./transcoder/transcoder.ts";
 
@@ -34,6 +38,10 @@ export interface Caller {
   readonly subject: string;
   /** Username, or the id of a client: who may have a rate limit of its own. */
   readonly username?: string;
+  /** Of a caller that has all three, cached answers are shared with those that have the same; else with nobody. */
+  readonly role?: string;
+  readonly wilayah?: string;
+  readonly scopes?: readonly string[];
 }
 
 /** A process behind the gateway. */
@@ -49,6 +57,8 @@ export interface GatewayLimits {
   readonly callsPerMinute: number;
   /** Calls a minute of those that have a limit of their own, by username or client id. Default: nobody has. */
   readonly callsByName: ReadonlyMap<string, number>;
+  /** Calls a minute of one caller to an RPC (full name), whatever the protocol. Default: no RPC has a limit of its own. */
+  readonly callsByRoute: ReadonlyMap<string, number>;
   /** Size of a request body, and of a message of the other protocols. Default: 1 MiB. */
   readonly bodyBytesMax: number;
   /** Size of a message that an upstream may send through. Default: 8 MiB. */
@@ -65,6 +75,10 @@ export interface GatewayLimits {
   readonly upstreamCallsMax: number;
   /** Open streams to one upstream at a time (LAMPID_UPSTREAM_STREAMS). Default: 1,000. */
   readonly upstreamStreamsMax: number;
+  /** Bytes of kept answers (LAMPID_CACHE_BYTES); 0 keeps none. Default: 8 MiB. */
+  readonly cacheBytesMax: number;
+  /** How long a kept answer is given without asking the upstream (LAMPID_CACHE_FRESH_SECONDS). Default: not at all. */
+  readonly cacheFreshMs: number;
   /** Proxies in front whose X-Forwarded-For is believed. Default: 0. */
   readonly trustedProxies: number;
 }
@@ -72,6 +86,7 @@ export interface GatewayLimits {
 export const defaultGatewayLimits: GatewayLimits = {
   callsPerMinute: 100,
   callsByName: new Map(),
+  callsByRoute: new Map(),
   bodyBytesMax: 1024 * 1024,
   answerBytesMax: 8 * 1024 * 1024,
   bodyTimeoutMs: 30_000,
@@ -80,6 +95,8 @@ export const defaultGatewayLimits: GatewayLimits = {
   streamMaxMs: 3_600_000,
   upstreamCallsMax: 512,
   upstreamStreamsMax: 1_000,
+  cacheBytesMax: 8 * 1024 * 1024,
+  cacheFreshMs: 0,
   trustedProxies: 0,
 };
 
@@ -96,6 +113,11 @@ export interface GatewayDeps {
   readonly verify: (authorization: string) => Caller | undefined | Promise<Caller | undefined>;
   /** Makes the trace context of a request from its traceparent header. Default: the header is passed on as it is. */
   readonly traceparent?: (header: string | undefined) => string;
+  /**
+   * Methods that are for who is not known yet. Their calls count by address whatever token comes with them, and the upstream is
+   * told the address. Their REST paths have no variables.
+   */
+  readonly signIns?: readonly DescMethod[];
   /** Adds services that the gateway answers itself: health and reflection. They are not relayed. */
   readonly routes?: (router: ConnectRouter) => void;
   /** What describes the REST routes; served to anyone, within the rate limit. */
@@ -103,8 +125,8 @@ export interface GatewayDeps {
   readonly limits?: Partial<GatewayLimits>;
   /** Which web pages may call. Default: those of no other origin. */
   readonly cors?: Cors;
-  /** Default: counts in memory. */
-  readonly rateLimiter?: RateLimiter;
+  /** Counts calls for the rate limits. Default: in memory. */
+  readonly callCounter?: CallCounter;
   /** Told of every failure that a caller sees as internal or unavailable, with its cause. */
   readonly onInternalError?: (error: unknown, call: { method: string; traceId: string | undefined }) => void;
   /** Told of every relayed or transcoded call; code is google.rpc.Code. */
@@ -116,8 +138,12 @@ export interface GatewayDeps {
   }) => void;
   /** Told when a circuit opens, probes or closes. */
   readonly onBreaker?: (upstream: string, state: BreakerState) => void;
+  /** Told of every read that is made again, and of every one that the budget has no retry for. */
+  readonly onRetry?: (upstream: string, outcome: "made" | "over budget") => void;
   /** Told of every call that an upstream was too busy for. */
   readonly onOverload?: (upstream: string) => void;
+  /** Told what became of every call whose answer may be kept. */
+  readonly onCache?: (method: string, outcome: CacheOutcome) => void;
   /** Told of every call that the rate limit refused. */
   readonly onRateLimited?: (known: "subject" | "address") => void;
 }
@@ -138,8 +164,8 @@ export interface Gateway {
 /** Composes the gateway. Throws if the contracts' HTTP rules cannot work. */
 export function createGateway(deps: GatewayDeps): Gateway {
   const limits = { ...defaultGatewayLimits, ...deps.limits };
-  const rateLimiter =
-    deps.rateLimiter ?? memoryRateLimiter({ perMinute: limits.callsPerMinute, byName: limits.callsByName });
+  const { callsPerMinute: perMinute, callsByName: byName, callsByRoute: byRoute } = limits;
+  const rateLimiter = createRateLimiter({ perMinute, byName, byRoute }, deps.callCounter);
   const timeout = { defaultMs: limits.callDefaultMs, maxMs: limits.callMaxMs };
   const upstreams = deps.upstreams.map(({ name, services, transport }) => ({
     name,
@@ -151,16 +177,24 @@ export function createGateway(deps: GatewayDeps): Gateway {
       onState: deps.onBreaker,
     }),
   }));
+  const cacheable =
+    limits.cacheBytesMax > 0 ? cacheableOf(upstreams.flatMap(({ services }) => services)) : none;
+  const moreAnswerHeaders = (method: DescMethod) => (cacheable.has(method) ? cacheHeaders : []);
+  const answerStore = createAnswerStore(limits.cacheBytesMax);
   const transportByService = new Map(
     upstreams.flatMap(({ name, services, transport }) => {
+      const retried = retryReads(transport, {
+        onRetry: (_, outcome) => deps.onRetry?.(name, outcome),
+      });
       // Outside of the breaker: being full is no failure of the upstream.
-      const limited = limitTransport(transport, {
+      const limited = limitTransport(retried, {
         name,
         callsMax: limits.upstreamCallsMax,
         streamsMax: limits.upstreamStreamsMax,
         onOverload: deps.onOverload,
       });
-      return services.map((service) => [service, limited] as const);
+      const front = withCache(limited, services);
+      return services.map((service) => [service, front] as const);
     }),
   );
   const onInternalError =
@@ -179,6 +213,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     fixedHeaders: { "cache-control": "no-store", "x-content-type-options": "nosniff" },
     forwardHeaders,
     answerHeaders,
+    moreAnswerHeaders,
     timeout,
     body: { maxBytes: limits.bodyBytesMax, timeoutMs: limits.bodyTimeoutMs },
     stream: {
@@ -207,6 +242,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
         relayService(router, service, transport, {
           forwardHeaders,
           answerHeaders,
+          moreAnswerHeaders,
           timeout,
           streamMaxMs: limits.streamMaxMs,
           drainSignal: drain.signal,
@@ -223,6 +259,15 @@ export function createGateway(deps: GatewayDeps): Gateway {
       }
     },
   });
+
+  const signIns = new Set(deps.signIns);
+  const signInPaths = new Set<string>();
+  for (const { method, template } of transcoder.routes) {
+    if (signIns.has(method)) signInPaths.add(template);
+  }
+  for (const [path, method] of rpcMethods) {
+    if (signIns.has(method)) signInPaths.add(path);
+  }
 
   return {
     handle,
@@ -248,6 +293,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
       const url = request.url ?? "/";
       const mark = url.indexOf("?");
       const path = mark < 0 ? url : url.slice(0, mark);
+      if (isSignIn(request, path)) {
+        request.headers[clientAddressHeader] = addressOf(request);
+      } else if (request.headers[clientAddressHeader] !== undefined) {
+        delete request.headers[clientAddressHeader];
+      }
       const method = rpcMethods.get(path);
       if (method !== undefined) {
         guardRpcBody(method, request, response);
@@ -274,9 +324,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
 
   async function transcode(request: Request, response: Response): Promise<void> {
     try {
-      const found = callerOf(request.headers.authorization);
+      const isSignIn = request.headers[clientAddressHeader] !== undefined;
+      const found = isSignIn ? undefined : callerOf(request.headers.authorization);
       const caller = found instanceof Promise ? await found : found;
-      const quota = await count(caller, () => addressOf(request));
+      const method = byRoute.size === 0 ? undefined : transcoder.methodOf(request);
+      const quota = await count(caller, () => addressOf(request), method);
       // A document may be kept and shown to others, to whom one caller's quota says nothing.
       if (!quota.isExceeded && deps.documents?.handle(request, response)) {
         return;
@@ -302,8 +354,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
     if (context.service.typeName === "grpc.health.v1.Health") {
       return;
     }
-    const caller = await callerOf(context.requestHeader.get("authorization") ?? undefined);
-    const quota = await count(caller, () => context.values.get(addressKey));
+    const isSignIn = context.requestHeader.has(clientAddressHeader);
+    const authorization = isSignIn ? null : context.requestHeader.get("authorization");
+    const caller = await callerOf(authorization ?? undefined);
+    const quota = await count(caller, () => context.values.get(addressKey), context.method);
     const refused = quota.isExceeded ? rateLimitError(quota) : undefined;
     for (const [name, value] of rateLimitHeaders(quota)) {
       (refused?.metadata ?? context.responseHeader).set(name, value);
@@ -315,6 +369,24 @@ export function createGateway(deps: GatewayDeps): Gateway {
     if (full !== undefined) {
       throw full;
     }
+  }
+
+  /** Outermost: an answer that is kept helps most when an upstream is full, or its circuit open. */
+  function withCache(limited: Transport & Bulkhead, services: readonly DescService[]): Transport & Bulkhead {
+    if (!services.some(({ methods }) => methods.some((method) => cacheable.has(method)))) {
+      return limited;
+    }
+    const cached = cacheReads(limited, {
+      staleMs: cacheable,
+      callerOf,
+      store: answerStore,
+      freshMs: limits.cacheFreshMs,
+      callMs: limits.callDefaultMs,
+      onOutcome: deps.onCache && ((method, outcome) => deps.onCache!(fullName(method), outcome)),
+    });
+    const refusalFor: Bulkhead["refusalFor"] = (method) =>
+      cacheable.has(method) ? undefined : limited.refusalFor(method);
+    return { ...cached, refusalFor };
   }
 
   function callerOf(authorization: string | undefined): Caller | undefined | Promise<Caller | undefined> {
@@ -329,16 +401,30 @@ export function createGateway(deps: GatewayDeps): Gateway {
     }
   }
 
-  async function count(caller: Caller | undefined, address: () => string): Promise<Quota> {
+  async function count(
+    caller: Caller | undefined,
+    address: () => string,
+    method: DescMethod | undefined,
+  ): Promise<Quota> {
     const known = caller !== undefined && caller.subject !== "";
     const quota = await rateLimiter.consume(
       known ? `s:${caller.subject}` : `a:${address()}`,
       caller?.username,
+      byRoute.size === 0 || method === undefined ? undefined : fullName(method),
     );
     if (quota.isExceeded) {
       deps.onRateLimited?.(known ? "subject" : "address");
     }
     return quota;
+  }
+
+  function isSignIn(request: Request, path: string): boolean {
+    if (signInPaths.has(path)) {
+      return true;
+    }
+    // "/logi%6e" is the same path.
+    const method = path.includes("%") && signInPaths.size > 0 ? transcoder.methodOf(request) : undefined;
+    return method !== undefined && signIns.has(method);
   }
 
   function addressOf(request: Request): string {
@@ -377,6 +463,8 @@ function discardBody(request: Request): void {
   request.resume();
 }
 
+const none: ReadonlyMap<DescMethod, number> = new Map();
+
 const discardedBytesMax = 16 * 1024 * 1024;
 
 /** What travels upstream: who calls, for which trace, in which language. Nothing else of the outside does. */
@@ -386,6 +474,7 @@ const forwardHeaders = [
   "tracestate",
   "x-request-id",
   "accept-language",
+  clientAddressHeader,
 ] as const;
 
 /** What travels back besides the message. */

@@ -1,15 +1,21 @@
 // The front door, as a process: REST, Connect, gRPC-Web and gRPC on one port, relayed to the services.
 import { readFileSync } from "node:fs";
+import type { DescService } from "@bufbuild/protobuf";
+import type { Transport } from "@connectrpc/connect";
 import { ConfigError } from "#chassis/config.ts";
 import { type ProcessContext, runProcess, standardServices } from "#chassis/process.ts";
 import { createWireTransport, wireNames } from "#chassis/wire/wire.ts";
 import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.ts";
+import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
 import { success_status } from "#gen/lampid/option/v1/http_pb.ts";
+import { type Addresses, addressesExpected, parseAddresses, watchName } from "./addresses.ts";
+import { type AddressTransport, createBalancer } from "./balancer.ts";
+import { type CallCounter, insuredCounter, memoryCounter } from "./call-counter.ts";
 import { type Cors, createCors, parseOrigins } from "./cors.ts";
 import { createDocuments } from "./documents.ts";
 import { createGateway, defaultGatewayLimits, type Gateway } from "./gateway.ts";
 import { createListener } from "./listener.ts";
-import { parseRateLimits } from "./rate-limit.ts";
+import { parseRateLimits, parseRouteLimits } from "./rate-limit.ts";
 import { registryOfFiles } from "./registry.ts";
 import { createGrpcTransport } from "./transcoder/grpc-transport.ts";
 import { upstreamServices } from "./upstreams.ts";
@@ -19,8 +25,8 @@ let gateway: Gateway;
 await runProcess({
   name: "gateway",
   env: process.env,
-  compose(context) {
-    gateway = composeGateway(context);
+  async compose(context) {
+    gateway = composeGateway(context, await callCounter(context));
   },
   async listen({ log, signal, onClose }, { host, port }) {
     const onError = (cause: unknown) => log.error({ err: cause }, "listener failed");
@@ -33,16 +39,20 @@ await runProcess({
   },
 });
 
-function composeGateway({ config, health, log, onClose, telemetry, verifyToken }: ProcessContext): Gateway {
+function composeGateway(context: ProcessContext, callCounter: CallCounter): Gateway {
+  const { config, health, log, telemetry, verifyToken } = context;
   const wire = config.oneOf("LAMPID_WIRE", wireNames, "grpc-js");
-  const upstreams = Object.entries(upstreamServices).map(([name, services]) => {
-    const baseUrl = config.url(`LAMPID_UPSTREAM_${name.toUpperCase()}`, ["http:"]);
+  const connect = (baseUrl: string) => {
     const options = { baseUrl, keepalive: { timeMs: 30_000, timeoutMs: 10_000 } };
     // grpc-js is the wire of the servers; as a client the transcoder's own costs a tenth (docs/decisions/0001).
-    const transport =
-      wire === "grpc-js" ? createGrpcTransport(options) : createWireTransport({ ...options, wire });
-    onClose(transport.close);
-    return { name, services, transport };
+    return wire === "grpc-js" ? createGrpcTransport(options) : createWireTransport({ ...options, wire });
+  };
+  const upstreams = Object.entries(upstreamServices).map(([name, services]) => {
+    const key = `LAMPID_UPSTREAM_${name.toUpperCase()}`;
+    const text = config.optional(key);
+    const addresses = parseAddresses(text ?? "");
+    if (addresses === undefined) throw new ConfigError(key, addressesExpected, text && "something else");
+    return { name, services, transport: transportTo(name, addresses, connect, context) };
   });
   const services = upstreams.flatMap((upstream) => upstream.services);
   for (const service of services) health.addService(service.typeName);
@@ -61,6 +71,13 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
   const overloads = meter.createCounter("gateway.overloaded", {
     description: "Calls refused because an upstream had as many as it may have",
   });
+  const cached = meter.createCounter("gateway.cache", {
+    description:
+      "Calls whose answer may be kept: given without asking (hit), another's call (joined), asked, or stale",
+  });
+  const retries = meter.createCounter("gateway.retry", {
+    description: "Reads that were made again, and those that the retry budget had none left for",
+  });
   const breakers = meter.createCounter("gateway.breaker", {
     description: "Changes of state of a circuit breaker",
   });
@@ -72,7 +89,9 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
     documents: createDocuments(readFileSync(new URL("../gen/openapi.json", import.meta.url), "utf8")),
     cors: cors(config),
     verify: verifyToken,
+    signIns: [AuthService.method.login],
     traceparent: telemetry.traceparent,
+    callCounter,
     limits: {
       callsPerMinute: config.integer("LAMPID_RATE_LIMIT_PER_MINUTE", {
         min: 1,
@@ -80,6 +99,7 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
         fallback: 100,
       }),
       callsByName: callsByName(config),
+      callsByRoute: callsByRoute(config, services),
       bodyTimeoutMs: config.integer("LAMPID_BODY_TIMEOUT_MS", {
         min: 1_000,
         max: 600_000,
@@ -95,6 +115,12 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
         max: 100_000,
         fallback: defaultGatewayLimits.upstreamStreamsMax,
       }),
+      cacheBytesMax: config.integer("LAMPID_CACHE_BYTES", {
+        min: 0,
+        max: 1024 ** 3,
+        fallback: defaultGatewayLimits.cacheBytesMax,
+      }),
+      cacheFreshMs: 1000 * config.integer("LAMPID_CACHE_FRESH_SECONDS", { min: 0, max: 3_600, fallback: 0 }),
       trustedProxies: config.integer("LAMPID_TRUSTED_PROXIES", { min: 0, max: 10, fallback: 0 }),
     },
     routes(router) {
@@ -105,6 +131,8 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
     onInternalError: (cause, call) => log.error({ ...call, err: cause }, "call failed"),
     onCall: ({ protocol, method, code, durationMs }) =>
       duration.record(durationMs, { protocol, method, code }),
+    onCache: (method, outcome) => cached.add(1, { method, outcome }),
+    onRetry: (upstream, outcome) => retries.add(1, { upstream, outcome }),
     onOverload: (upstream) => overloads.add(1, { upstream }),
     onRateLimited: (known) => limited.add(1, { known }),
     onBreaker(upstream, state) {
@@ -114,11 +142,91 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
   });
 }
 
+/** One address needs no balancer, and costs none: behind a sidecar it is the sidecar's affair. */
+function transportTo(
+  name: string,
+  addresses: Addresses,
+  connect: (baseUrl: string) => AddressTransport,
+  { log, onClose, telemetry }: ProcessContext,
+): Transport {
+  if (addresses.kind === "fixed" && addresses.baseUrls.length === 1) {
+    const transport = connect(addresses.baseUrls[0]);
+    onClose(transport.close);
+    return transport;
+  }
+  const changes = telemetry.meter.createCounter("gateway.address", {
+    description:
+      "Addresses of upstreams that were left out because they could not be reached, and that came back",
+  });
+  const balancer = createBalancer({
+    name,
+    connect,
+    onChange(address, state) {
+      changes.add(1, { upstream: name, state });
+      log.warn({ upstream: name, address, state }, "an address of an upstream changed state");
+    },
+  });
+  onClose(balancer.close);
+  if (addresses.kind === "fixed") {
+    balancer.update(addresses.baseUrls);
+    return balancer;
+  }
+  const watch = watchName({
+    ...addresses,
+    onChange(baseUrls) {
+      log.info({ upstream: name, baseUrls }, "the addresses of an upstream changed");
+      balancer.update(baseUrls);
+    },
+    onError: (cause) =>
+      log.warn({ upstream: name, err: cause }, "the name of an upstream cannot be resolved"),
+  });
+  onClose(watch.close);
+  return balancer;
+}
+
 function callsByName(config: ProcessContext["config"]): ReadonlyMap<string, number> {
   const text = config.string("LAMPID_RATE_LIMITS", "");
   const limits = parseRateLimits(text);
   if (typeof limits === "string") throw new ConfigError("LAMPID_RATE_LIMITS", limits, text);
   return limits;
+}
+
+function callsByRoute(
+  config: ProcessContext["config"],
+  services: readonly DescService[],
+): ReadonlyMap<string, number> {
+  const text = config.string("LAMPID_RATE_LIMITS_ROUTES", "");
+  const offered = services.flatMap(({ typeName, methods }) =>
+    methods.map(({ name }) => `${typeName}/${name}`),
+  );
+  const limits = parseRouteLimits(text, new Set(offered));
+  if (typeof limits === "string") throw new ConfigError("LAMPID_RATE_LIMITS_ROUTES", limits, text);
+  return limits;
+}
+
+/** In memory, or in the store that all gateways share (LAMPID_RATE_LIMIT_STORE); without it each counts for itself. */
+async function callCounter({ config, log, onClose, telemetry }: ProcessContext): Promise<CallCounter> {
+  if (config.optional("LAMPID_RATE_LIMIT_STORE") === undefined) return memoryCounter();
+  const url = config.url("LAMPID_RATE_LIMIT_STORE", ["redis:", "rediss:"]);
+  // Only here: the client takes 19 MiB.
+  const { connectRedisCounter } = await import("./redis-counter.ts");
+  const store = await connectRedisCounter({ url });
+  onClose(store.close);
+  let isLocal = 0;
+  telemetry.meter
+    .createObservableGauge("gateway.rate_limit.local", {
+      description: "1 while the store of the rate limits does not answer and this gateway counts alone",
+    })
+    .addCallback((result) => result.observe(isLocal));
+  return insuredCounter(store, {
+    onChange(state, cause) {
+      isLocal = state === "local" ? 1 : 0;
+      // The text alone: the client's errors hold what was sent, a caller's address in it.
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      if (isLocal) log.warn({ reason }, "rate limits are local: their store does not answer");
+      else log.info("rate limits are shared again: their store answers");
+    },
+  });
 }
 
 function cors(config: ProcessContext["config"]): Cors | undefined {

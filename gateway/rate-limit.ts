@@ -1,78 +1,52 @@
-// Limits how many calls a caller may make in a minute.
+// Limits how many calls a caller may make in a minute: of all routes together, and of those that have a limit of their own.
 import { create } from "@bufbuild/protobuf";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
 import { RetryInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
-
-/** Where calls are counted. One process counts in memory; several will share a store that speaks the Redis protocol. */
-export interface RateLimiter {
-  /** Counts one call of a caller; `name` is how a limit of its own may be known: a username, or the id of a client. */
-  consume(key: string, name?: string): Promise<Quota>;
-}
-
-/** Where a caller stands in its minute. */
-export interface Quota {
-  readonly isExceeded: boolean;
-  /** Calls a minute. */
-  readonly limit: number;
-  readonly remaining: number;
-  /** Until the minute is over. */
-  readonly resetMs: number;
-}
+import { type CallCounter, memoryCounter, type Quota, windowSeconds } from "./call-counter.ts";
 
 export interface RateLimits {
   readonly perMinute: number;
   /** Calls a minute of those that have a limit of their own. Default: nobody has. */
   readonly byName?: ReadonlyMap<string, number>;
+  /** Calls a minute of one caller to an RPC, by its full name, on top of the caller's limit. Default: none has one. */
+  readonly byRoute?: ReadonlyMap<string, number>;
 }
 
-/** Callers that get a counter of their own within a minute; later ones share one, so that memory is bounded. */
-const callersMax = 100_000;
-const windowSeconds = 60;
+export interface RateLimiter {
+  /**
+   * Counts one call of a caller; `name` is how a limit of its own may be known: a username, or the id of a client. Of two
+   * limits that are met, what is told is the one that is nearer to its end.
+   */
+  consume(key: string, name?: string, route?: string): Promise<Quota>;
+}
 
-/** Counts in memory, in windows of a minute from a caller's first call. */
-export function memoryRateLimiter({ perMinute, byName }: RateLimits): RateLimiter {
-  const limiters = new Map(
-    [perMinute, ...(byName?.values() ?? [])].map((points) => [
-      points,
-      new RateLimiterMemory({ points, duration: windowSeconds }),
-    ]),
-  );
-  let newCallers = 0;
-  let minuteEndsMs = 0;
+/** Limits calls by what `counter` counts. Default: in memory. */
+export function createRateLimiter(
+  { perMinute, byName, byRoute }: RateLimits,
+  counter: CallCounter = memoryCounter(),
+): RateLimiter {
   return {
-    async consume(key, name) {
-      const nowMs = performance.now();
-      if (nowMs >= minuteEndsMs) {
-        minuteEndsMs = nowMs + windowSeconds * 1_000;
-        newCallers = 0;
-      }
+    consume(key, name, route) {
       const limit = (name === undefined ? undefined : byName?.get(name)) ?? perMinute;
-      const limiter = limiters.get(limit)!;
-      const crowded = newCallers >= callersMax && (await limiter.get(key)) === null;
-      try {
-        const result = await limiter.consume(crowded ? "(others)" : key);
-        if (result.isFirstInDuration) {
-          newCallers++;
-        }
-        return quotaOf(result, limit, false);
-      } catch (refused) {
-        if (refused instanceof RateLimiterRes) {
-          return quotaOf(refused, limit, true);
-        }
-        throw refused;
-      }
+      const routeLimit = route === undefined ? undefined : byRoute?.get(route);
+      return routeLimit === undefined
+        ? counter.count(key, limit)
+        : both(counter.count(key, limit), counter.count(`${route}:${key}`, routeLimit));
     },
   };
 }
 
-function quotaOf(
-  { remainingPoints, msBeforeNext }: RateLimiterRes,
-  limit: number,
-  isExceeded: boolean,
-): Quota {
-  return { isExceeded, limit, remaining: Math.max(0, remainingPoints), resetMs: msBeforeNext };
+async function both(whole: Promise<Quota>, route: Promise<Quota>): Promise<Quota> {
+  const [one, other] = await Promise.all([whole, route]);
+  if (one.isExceeded !== other.isExceeded) {
+    return one.isExceeded ? one : other;
+  }
+  // Both are used up: the call is refused until the later of the two begins anew.
+  if (one.isExceeded) {
+    return one.resetMs >= other.resetMs ? one : other;
+  }
+  return one.remaining <= other.remaining ? one : other;
 }
 
 /**
@@ -90,6 +64,23 @@ export function parseRateLimits(text: string): Map<string, number> | string {
       return `each name once; "${name}" is there twice`;
     }
     limits.set(name, Number(calls));
+  }
+  return limits;
+}
+
+/**
+ * Limits by route, as `LAMPID_RATE_LIMITS_ROUTES` has them: `package.Service/Method=calls a minute`, separated by commas.
+ * Returns what is wrong with the text instead, in words; `offered` are the full names of all RPCs that there are.
+ */
+export function parseRouteLimits(text: string, offered: ReadonlySet<string>): Map<string, number> | string {
+  const limits = parseRateLimits(text);
+  if (typeof limits === "string") {
+    return limits;
+  }
+  for (const route of limits.keys()) {
+    if (!offered.has(route)) {
+      return `RPCs that the gateway offers, e.g. ${offered.values().next().value}=30; there is no "${route}"`;
+    }
   }
   return limits;
 }

@@ -21,6 +21,8 @@ export interface RelayOptions {
   readonly forwardHeaders: readonly string[];
   /** Headers and trailers of the upstream that travel back, lower case. */
   readonly answerHeaders: readonly string[];
+  /** More of them for a method; asked once per method. Default: none. */
+  readonly moreAnswerHeaders?: (method: DescMethod) => readonly string[];
   /** Deadline of a unary call: what is left of the caller's, else the default, never more than the maximum. */
   readonly timeout: { readonly defaultMs: number; readonly maxMs: number };
   /** Deadline of a stream whose caller names none, and the maximum. */
@@ -41,7 +43,8 @@ export function relayService(
   options: RelayOptions,
 ): void {
   for (const method of service.methods) {
-    router.rpc(method as never, implement(method, transport, options) as never);
+    const answerHeaders = [...options.answerHeaders, ...(options.moreAnswerHeaders?.(method) ?? [])];
+    router.rpc(method as never, implement(method, transport, { ...options, answerHeaders }) as never);
   }
 }
 

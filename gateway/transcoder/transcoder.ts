@@ -67,6 +67,8 @@ export interface TranscoderOptions<C = undefined> {
   readonly forwardHeaders?: readonly string[];
   /** Headers of the upstream's answer that travel back, lower case. Default: x-request-id. */
   readonly answerHeaders?: readonly string[];
+  /** More of them for a method; asked once per method, at start. An `etag` counts when the message has none. Default: none. */
+  readonly moreAnswerHeaders?: (method: DescMethod) => readonly string[];
   /** Headers of every answer, such as `cache-control`. Default: none. */
   readonly fixedHeaders?: Readonly<Record<string, string>>;
   /** Deadline of a call: what its headers ask for (timeout.ts) capped at `maxMs`. Default: 15 s, at most 60 s. */
@@ -124,6 +126,8 @@ export interface Answer {
 export interface Transcoder<C = undefined> {
   /** Serves a request whose path it knows. Returns false, and leaves the request alone, when it knows no such path. */
   handle(request: Request, response: Response, context: C): boolean;
+  /** The method that a request is for; undefined when `handle` would not call one. For who must know before. */
+  methodOf(request: Request): DescMethod | undefined;
   /** What is served, for documentation and logs. */
   readonly routes: readonly Route[];
 }
@@ -157,7 +161,12 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     }
   }
 
-  return { handle, routes };
+  return { handle, methodOf, routes };
+
+  function methodOf(request: Request): DescMethod | undefined {
+    const match = router.find(request.method ?? "GET", (request.url ?? "/").split("?", 1)[0]!);
+    return match.kind === "found" ? match.value.binding.method : undefined;
+  }
 
   function addMethod(service: DescService, method: DescMethod): void {
     const rules = configured?.get(method) ?? readHttpRules(method);
@@ -166,12 +175,14 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     }
     const transport = options.transportFor(service);
     const successStatus = successStatusOf(method, options.successStatus);
+    const moreHeaders = options.moreAnswerHeaders?.(method) ?? [];
     for (const rule of rules) {
       const binding = createBinding(method, rule, options);
       const existing = router.add(binding.template, binding.httpMethod, {
         binding,
         transport,
         successStatus,
+        moreHeaders,
       });
       if (existing !== undefined) {
         const { name, parent } = existing.binding.method;
@@ -287,7 +298,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
 
   /** Calls the method and answers with its message. Returns the HTTP status. */
   async function answerUnary(
-    { binding, transport, successStatus }: Endpoint,
+    { binding, transport, successStatus, moreHeaders }: Endpoint,
     method: DescMethodUnary,
     input: Message,
     leftMs: number,
@@ -303,8 +314,16 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       .finally(() => response.off("close", onClose));
 
     const head = headOf(answer.header);
+    for (const name of moreHeaders) {
+      const value = answer.header.get(name);
+      if (value !== null) {
+        head[name] = value;
+      }
+    }
     const etag =
-      binding.answerEtagPath === undefined ? undefined : etagHeader(binding.answerEtagPath, answer.message);
+      binding.answerEtagPath === undefined
+        ? (head.etag as string | undefined)
+        : etagHeader(binding.answerEtagPath, answer.message);
     if (etag !== undefined) {
       head.etag = etag;
       if (isUnchanged(request, etag)) {
@@ -474,6 +493,7 @@ interface Endpoint {
   readonly binding: Binding;
   readonly transport: Transport;
   readonly successStatus: number;
+  readonly moreHeaders: readonly string[];
 }
 
 const forwardedByDefault = ["authorization", "traceparent", "tracestate", "x-request-id", "accept-language"];

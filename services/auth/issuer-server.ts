@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { errors, type Provider } from "oidc-provider";
 import type { Logger } from "#chassis/log.ts";
+import { networkAddress } from "#chassis/network-address.ts";
 import { Refused } from "#chassis/refusal.ts";
 import { traceparentFrom } from "#chassis/trace-context.ts";
 import type { Accounts } from "./accounts.ts";
@@ -127,6 +128,7 @@ async function interact(
       username,
       () => signIn(accounts, attempt, form),
       ({ kind }) => kind === "denied",
+      networkAddress(request.socket.remoteAddress ?? ""),
     );
   } catch (cause) {
     const seconds = cause instanceof Refused ? (cause.refusal.retryAfterSeconds ?? 1) : 2;

@@ -5,9 +5,9 @@ import { Refused } from "#chassis/refusal.ts";
 import { type LoginThrottle, loginThrottle } from "./login-throttle.ts";
 
 const isWrong = (result: string) => result === "wrong";
-const outcome = (throttle: LoginThrottle, username: string, result = "wrong") =>
+const outcome = (throttle: LoginThrottle, username: string, result = "wrong", address?: string) =>
   throttle
-    .attempt(username, async () => result, isWrong)
+    .attempt(username, async () => result, isWrong, address)
     .catch((cause) => {
       assert.ok(cause instanceof Refused);
       return `refused, ${cause.refusal.kind}, ${cause.refusal.retryAfterSeconds} s`;
@@ -34,6 +34,22 @@ test("another username is another count, another spelling is not", async () => {
   for (const spelling of ["Siti", "siti", "SITI", "sitI", "ｓiti"]) await outcome(throttle, spelling);
   assert.match(await outcome(throttle, "siti"), /^refused/);
   assert.equal(await outcome(throttle, "budi"), "wrong");
+});
+
+test("who guesses from one address does not keep the owner out at another", async () => {
+  for (let tries = 0; tries < 5; tries++) await outcome(throttle, "siti", "wrong", "203.0.113.7");
+  assert.match(await outcome(throttle, "siti", "right", "203.0.113.7"), /^refused/);
+  assert.equal(await outcome(throttle, "siti", "right", "198.51.100.2"), "right");
+  assert.equal(await outcome(throttle, "siti", "right"), "right", "no address is a place of its own");
+  assert.equal(await outcome(throttle, "budi", "wrong", "203.0.113.7"), "wrong");
+});
+
+test("many addresses have no more than twenty failed tries a minute between them", async () => {
+  const looked: string[] = [];
+  const guesses = Array.from({ length: 100 }, (_, n) => outcome(throttle, "siti", "wrong", `203.0.113.${n}`));
+  for (const result of await Promise.all(guesses)) if (result === "wrong") looked.push(result);
+  assert.equal(looked.length, 20);
+  assert.match(await outcome(throttle, "siti", "right", "198.51.100.2"), /^refused, exhausted, 60 s/);
 });
 
 test("the right password may be used as often as one likes, and forgives no failed try", async () => {

@@ -2,6 +2,12 @@
 import { createContextKey, type HandlerContext } from "@connectrpc/connect";
 import { refuse } from "./refusal.ts";
 
+/**
+ * Metadata by which the gateway tells a sign-in which network address it came from. It sets it itself and drops what a caller
+ * sends; who calls a service directly can write what it likes there, so that nothing but a tighter limit may hang on it.
+ */
+export const clientAddressHeader = "x-lampid-client-address";
+
 export type Caller = {
   /** Claim "sub": stable account id, safe to log. */
   subject: string;

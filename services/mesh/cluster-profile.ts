@@ -7,6 +7,7 @@ export const CLUSTER_DEFAULTS = {
   LAMPID_POSTGRES_URL: "postgres://postgres:rahasia@127.0.0.1:5432/postgres",
   LAMPID_KAFKA_BROKERS: "127.0.0.1:9092",
   LAMPID_MONGO_URL: "mongodb://lampid:rahasia@127.0.0.1:27017/statistik?authSource=admin",
+  LAMPID_RATE_LIMIT_STORE: "redis://127.0.0.1:6379",
   LAMPID_ISSUER_URL: "http://127.0.0.1:8180/realms/lampid",
   LAMPID_ISSUER_CLIENT_SECRET: "rahasia",
   LAMPID_ISSUER_ADMIN_CLIENT_SECRET: "rahasia",

@@ -345,8 +345,13 @@ describe("signing in with a browser", () => {
     const late = await visit(start.location, { username: "auditor", password: "rahasia" });
     assert.equal(late.status, 429);
     assert.match(late.html, /Terlalu banyak percobaan/);
-    const { code } = await refused(mesh.auth.login({ username: "auditor", password: "rahasia" }));
-    assert.equal(code, Code.ResourceExhausted);
+    const login = (address: string) =>
+      mesh.auth.login(
+        { username: "auditor", password: "rahasia" },
+        { headers: { "x-lampid-client-address": address } },
+      );
+    assert.equal((await refused(login("127.0.0.1"))).code, Code.ResourceExhausted);
+    assert.ok((await login("198.51.100.2")).accessToken, "its owner is elsewhere");
   });
 });
 

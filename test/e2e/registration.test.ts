@@ -403,6 +403,19 @@ describe("GET /stats", () => {
     assert.equal(cibinong.kecamatan, "Cibinong");
   });
 
+  test("whoever has the answer is told so, and has to be someone who may have it", async () => {
+    const first = await call("GET /stats", { token: tokens.pusat });
+    const headers = { "if-none-match": first.headers.get("etag") ?? "" };
+    const again = await call("GET /v1/stats", { token: tokens.pusat, headers });
+    assert.equal(again.status, 304);
+    assert.equal(again.text, "");
+    assertStatus(await call("GET /stats", { token: tokens.operator, headers }), 403, "PermissionDenied");
+    assertStatus(await call("GET /stats", { headers }), 401, "Unauthenticated");
+    await registered();
+    await assertLedgerAgrees(sql);
+    assert.equal((await call("GET /stats", { token: tokens.pusat, headers })).status, 200, "it has changed");
+  });
+
   test("is for admin pusat alone", async () => {
     for (const [name, token] of Object.entries(tokens)) {
       if (name !== "pusat") assertStatus(await call("GET /stats", { token }), 403, "PermissionDenied");

@@ -9,6 +9,7 @@ import { workFolder } from "./engine.ts";
 import { kafkaMissing, startKafka } from "./kafka.ts";
 import { keycloakAdmin, keycloakMissing, keycloakSecrets, startKeycloak } from "./keycloak.ts";
 import { mongoMissing, startMongoWire } from "./mongo-wire.ts";
+import { redisMissing, startRedis } from "./redis.ts";
 import { toxiproxyMissing } from "./toxiproxy.ts";
 
 export type Engines = {
@@ -36,13 +37,15 @@ export async function startEngines(): Promise<Engines> {
   }
   const stop = async () => void (await Promise.allSettled(stops.map((each) => each())));
   try {
-    const [kafka, mongo, keycloak, postgres] = await Promise.all([
+    const [kafka, mongo, keycloak, postgres, redis] = await Promise.all([
       started("Kafka", startKafka()),
       process.env.MONGO_URL
         ? { url: process.env.MONGO_URL }
         : started("MongoDB (a stand-in: the wire protocol over memory)", startMongoWire()),
       started("Keycloak", startKeycloak()),
       started("PostgreSQL", startTestPostgres()),
+      // Without it the gateway counts alone, and everything else can be tested all the same.
+      redisMissing() ? undefined : started("Redis", startRedis()),
     ]);
     const secrets = keycloakSecrets();
     return {
@@ -52,6 +55,7 @@ export async function startEngines(): Promise<Engines> {
         LAMPID_KAFKA_BROKERS: kafka.brokers,
         LAMPID_MONGO_URL: `${mongo.url}/statistik`,
         LAMPID_ISSUER_URL: keycloak.issuerUrl,
+        ...(redis ? { LAMPID_RATE_LIMIT_STORE: redis.url } : {}),
         LAMPID_ISSUER_CLIENT_SECRET: secrets.login,
         LAMPID_ISSUER_ADMIN_CLIENT_SECRET: secrets.admin,
         LAMPID_SERVICE_CLIENT_SECRET: secrets.service,

@@ -87,6 +87,7 @@ describe("compose.yaml", { skip }, () => {
         LAMPID_POSTGRES_URL: `postgres://postgres:${postgres.environment.POSTGRES_PASSWORD}@${published("postgres", 5432)}/postgres`,
         LAMPID_KAFKA_BROKERS: published("kafka", 9092),
         LAMPID_MONGO_URL: `mongodb://${mongo.MONGO_INITDB_ROOT_USERNAME}:${mongo.MONGO_INITDB_ROOT_PASSWORD}@${published("mongodb", 27017)}/statistik?authSource=admin`,
+        LAMPID_RATE_LIMIT_STORE: `redis://${published("valkey", 6379)}`,
         LAMPID_ISSUER_URL: `http://${published("keycloak", 8080)}/realms/lampid`,
         LAMPID_ISSUER_CLIENT_SECRET: keycloak.environment.LAMPID_ISSUER_CLIENT_SECRET,
         LAMPID_ISSUER_ADMIN_CLIENT_SECRET: keycloak.environment.LAMPID_ISSUER_ADMIN_CLIENT_SECRET,

@@ -1,4 +1,4 @@
-// What every recipe here needs: programs from Maven and Go kept in one cache, and servers that are found again and stopped.
+// What every recipe here needs: programs from Maven, Go and Debian kept in one cache, and servers that are found again and stopped.
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -7,6 +7,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -59,8 +60,8 @@ let watchdog: Watchdog | undefined;
  * Why the engines that need these programs cannot run here, or false. With CI=true it throws instead: a test that CI
  * skips is a test nobody runs.
  */
-export function missing(...programs: ("java" | "javac" | "mvn" | "go")[]): string | false {
-  const absent = programs.filter((program) => spawnSync("sh", ["-c", `command -v ${program}`]).status !== 0);
+export function missing(...programs: ("java" | "javac" | "mvn" | "go" | "apt-get")[]): string | false {
+  const absent = programs.filter((program) => !isOnPath(program));
   if (absent.length === 0) return false;
   const reason = `${absent.join(" and ")} not found on PATH: install it to run this engine`;
   if (process.env.CI === "true") throw new Error(reason);
@@ -102,6 +103,33 @@ export function mavenArchive(artifact: string): string {
   });
   rmSync(archive);
   return folder;
+}
+
+/** A folder with what packages of Debian's unpack to, as they would in /; fetched once, and root is not needed. */
+export function debianPackages(...names: string[]): string {
+  const folder = join(cacheDir(), "debian", names.join("+"));
+  if (existsSync(folder)) return folder;
+  console.log(`fetching ${names.join(", ")} of Debian, once ...`);
+  staged(folder, (stage) => {
+    const apt = (...args: string[]) =>
+      spawnSync("apt-get", args, { cwd: stage, stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" });
+    let done = apt("download", ...names);
+    if (done.status !== 0) {
+      // A machine that has never asked which packages there are; without root the first answer stands.
+      apt("update");
+      done = apt("download", ...names);
+    }
+    if (done.status !== 0) throw new Error(`apt-get could not fetch ${names.join(", ")}: ${done.stderr}`);
+    for (const file of readdirSync(stage).filter((name) => name.endsWith(".deb"))) {
+      execFileSync("dpkg", ["-x", file, stage], { cwd: stage });
+      rmSync(join(stage, file));
+    }
+  });
+  return folder;
+}
+
+export function isOnPath(program: string): boolean {
+  return spawnSync("sh", ["-c", `command -v ${program}`]).status === 0;
 }
 
 /** Java sources beside the recipe, compiled against a folder of jars; gives the folder of the classes. */

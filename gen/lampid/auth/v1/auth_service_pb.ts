@@ -158,7 +158,8 @@ export const GetMeResponseSchema: GenMessage<GetMeResponse> = /*@__PURE__*/
 export const AuthService: GenService<{
   /**
    * Login exchanges a username and a password for an access token.
-   * Returns UNAUTHENTICATED if they do not match, RESOURCE_EXHAUSTED after 5 tries for one username within a minute,
+   * Returns UNAUTHENTICATED if they do not match, RESOURCE_EXHAUSTED after 5 failed tries for one username within a minute
+   * from one address, or 20 from all,
    * FAILED_PRECONDITION if an administrator has set the password and its owner has to choose another first (with a
    * browser), UNAVAILABLE if the identity provider cannot be reached.
    *

@@ -13,7 +13,7 @@ import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
  * Describes the file lampid/option/v1/http.proto.
  */
 export const file_lampid_option_v1_http: GenFile = /*@__PURE__*/
-  fileDesc("ChtsYW1waWQvb3B0aW9uL3YxL2h0dHAucHJvdG8SEGxhbXBpZC5vcHRpb24udjE6SgoOc3VjY2Vzc19zdGF0dXMSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjVjQMgASgFUg1zdWNjZXNzU3RhdHVziAEBYgZwcm90bzM", [file_google_protobuf_descriptor]);
+  fileDesc("ChtsYW1waWQvb3B0aW9uL3YxL2h0dHAucHJvdG8SEGxhbXBpZC5vcHRpb24udjE6SgoOc3VjY2Vzc19zdGF0dXMSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjVjQMgASgFUg1zdWNjZXNzU3RhdHVziAEBOlMKE2NhY2hlX3N0YWxlX3NlY29uZHMSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjWjQMgASgFUhFjYWNoZVN0YWxlU2Vjb25kc4gBAWIGcHJvdG8z", [file_google_protobuf_descriptor]);
 
 /**
  * HTTP status of a successful REST answer, e.g. 201 for a create. Default: 200. Allowed: 200 to 299.
@@ -22,4 +22,14 @@ export const file_lampid_option_v1_http: GenFile = /*@__PURE__*/
  */
 export const success_status: GenExtension<MethodOptions, number> = /*@__PURE__*/
   extDesc(file_lampid_option_v1_http, 0);
+
+/**
+ * The gateway may keep answers of this read, and give one for so many seconds while the service cannot be reached. Only for
+ * a unary method without side effects whose answer depends on its input and, of the caller, on nothing but role, wilayah
+ * and scopes: callers that agree in these are given each other's answers. Default: nothing is kept.
+ *
+ * @generated from extension: optional int32 cache_stale_seconds = 50902;
+ */
+export const cache_stale_seconds: GenExtension<MethodOptions, number> = /*@__PURE__*/
+  extDesc(file_lampid_option_v1_http, 1);
 
