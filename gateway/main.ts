@@ -9,6 +9,8 @@ import { type Cors, createCors, parseOrigins } from "./cors.ts";
 import { createDocuments } from "./documents.ts";
 import { createGateway, defaultGatewayLimits, type Gateway } from "./gateway.ts";
 import { createListener } from "./listener.ts";
+import { openApiDocuments } from "./openapi/documents.ts";
+import { portalDocuments } from "./portal/portal.ts";
 import { parseRateLimits } from "./rate-limit.ts";
 import { registryOfFiles } from "./registry.ts";
 import { upstreamServices } from "./upstreams.ts";
@@ -69,7 +71,10 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
     upstreams,
     registry: registryOfFiles([file_google_rpc_error_details, ...services.map(({ file }) => file)]),
     successStatus: success_status,
-    documents: createDocuments(readFileSync(new URL("../gen/openapi.json", import.meta.url), "utf8")),
+    documents: createDocuments([
+      ...openApiDocuments(readFileSync(new URL("../gen/openapi.json", import.meta.url), "utf8")),
+      ...portalDocuments(),
+    ]),
     cors: cors(config),
     verify: verifyToken,
     traceparent: telemetry.traceparent,
