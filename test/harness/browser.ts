@@ -3,8 +3,11 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { findChromium } from "./chromium.ts";
 
 export type WatchedBrowser = {
-  /** A page of a profile of its own. `problems` grows with what it should not have done. */
-  open: (url: string) => Promise<{ page: Page; problems: string[] }>;
+  /**
+   * A page of a profile of its own. `problems` grows with what it should not have done. `html` is what is at the URL, for
+   * pages of an origin that nobody serves, such as `http://mitra.localhost`.
+   */
+  open: (url: string, html?: string) => Promise<{ page: Page; problems: string[] }>;
   close: () => Promise<void>;
 };
 
@@ -24,7 +27,7 @@ export async function startBrowser(): Promise<WatchedBrowser> {
     ],
   });
   return {
-    async open(url) {
+    async open(url, html) {
       const context = await browser.newContext({ viewport: { width: 1280, height: 1000 } });
       context.setDefaultTimeout(TIMEOUT_MS);
       const page = await context.newPage();
@@ -43,6 +46,14 @@ export async function startBrowser(): Promise<WatchedBrowser> {
         if (message.type() === "error") problems.push(`console: ${message.text()}`);
       });
       page.on("pageerror", (error) => problems.push(`uncaught: ${error.message}`));
+      if (html !== undefined) {
+        const origin = new URL(url).origin;
+        // It did not come from this machine, so that Chromium would ask the person before it may call this machine.
+        await context.grantPermissions(["local-network-access"], { origin });
+        await context.route(`${origin}/**`, (route) =>
+          route.fulfill({ contentType: "text/html; charset=utf-8", body: html }),
+        );
+      }
       await page.goto(url);
       return { page, problems };
     },
@@ -53,5 +64,5 @@ export async function startBrowser(): Promise<WatchedBrowser> {
 /** What a page makes itself (data:, blob:) goes nowhere. */
 function isHere(url: string): boolean {
   const { protocol, hostname } = new URL(url);
-  return protocol === "data:" || protocol === "blob:" || hostname === "127.0.0.1" || hostname === "localhost";
+  return ["data:", "blob:"].includes(protocol) || /^127\.0\.0\.1$|(^|\.)localhost$/.test(hostname);
 }
