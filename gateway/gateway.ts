@@ -427,6 +427,8 @@ function answerIndex(request: Request, response: Response): void {
     name: "e-LAMPID Mesh",
     protocols: ["REST (google.api.http)", "Connect", "gRPC-Web", "gRPC"],
     discovery: "gRPC reflection on this port",
+    documentation: "/docs",
+    contracts: "/contracts",
   })}\n`;
   (response as ServerResponse).writeHead(200, {
     "content-type": "application/json",

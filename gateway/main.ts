@@ -5,6 +5,7 @@ import { type ProcessContext, runProcess, standardServices } from "#chassis/proc
 import { createWireTransport, wireNames } from "#chassis/wire/wire.ts";
 import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.ts";
 import { success_status } from "#gen/lampid/option/v1/http_pb.ts";
+import { contractDocuments } from "./contracts/contracts.ts";
 import { type Cors, createCors, parseOrigins } from "./cors.ts";
 import { createDocuments } from "./documents.ts";
 import { createGateway, defaultGatewayLimits, type Gateway } from "./gateway.ts";
@@ -74,6 +75,7 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
     documents: createDocuments([
       ...openApiDocuments(readFileSync(new URL("../gen/openapi.json", import.meta.url), "utf8")),
       ...portalDocuments(),
+      ...contractDocuments(services),
     ]),
     cors: cors(config),
     verify: verifyToken,
