@@ -101,6 +101,8 @@ export interface GatewayDeps {
   /** What describes the REST routes; served to anyone, within the rate limit. */
   readonly documents?: Documents;
   readonly limits?: Partial<GatewayLimits>;
+  /** Headers of every answer of a method, in every protocol: that it is deprecated. Default: none. */
+  readonly methodHeaders?: (method: DescMethod) => Readonly<Record<string, string>>;
   /** Which web pages may call. Default: those of no other origin. */
   readonly cors?: Cors;
   /** Default: counts in memory. */
@@ -174,6 +176,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     transportFor: (service) => transportByService.get(service)!,
     registry: deps.registry,
     successStatus: deps.successStatus,
+    methodHeaders: deps.methodHeaders,
     admit: (method) => transportByService.get(method.parent)?.refusalFor(method),
     requestId: (key, caller) => requestIdOf(caller?.subject ?? "", key),
     fixedHeaders: { "cache-control": "no-store", "x-content-type-options": "nosniff" },
@@ -306,6 +309,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const quota = await count(caller, () => context.values.get(addressKey));
     const refused = quota.isExceeded ? rateLimitError(quota) : undefined;
     for (const [name, value] of rateLimitHeaders(quota)) {
+      (refused?.metadata ?? context.responseHeader).set(name, value);
+    }
+    for (const [name, value] of Object.entries(deps.methodHeaders?.(context.method) ?? {})) {
       (refused?.metadata ?? context.responseHeader).set(name, value);
     }
     if (refused !== undefined) {

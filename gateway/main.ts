@@ -7,6 +7,7 @@ import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.
 import { success_status } from "#gen/lampid/option/v1/http_pb.ts";
 import { contractDocuments } from "./contracts/contracts.ts";
 import { type Cors, createCors, parseOrigins } from "./cors.ts";
+import { deprecationHeaders } from "./deprecation.ts";
 import { createDocuments } from "./documents.ts";
 import { createGateway, defaultGatewayLimits, type Gateway } from "./gateway.ts";
 import { createListener } from "./listener.ts";
@@ -72,6 +73,7 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
     upstreams,
     registry: registryOfFiles([file_google_rpc_error_details, ...services.map(({ file }) => file)]),
     successStatus: success_status,
+    methodHeaders: deprecationHeaders,
     documents: createDocuments([
       ...openApiDocuments(readFileSync(new URL("../gen/openapi.json", import.meta.url), "utf8")),
       ...portalDocuments(),

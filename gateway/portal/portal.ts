@@ -1,6 +1,7 @@
 // The developer portal: Swagger UI from the project's own packages, reading /openapi.json of the same origin and nothing else.
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { deprecationPolicyPath } from "../deprecation.ts";
 import { contentTag, type Document, keptForGood } from "../documents.ts";
 
 /**
@@ -32,6 +33,11 @@ export function portalDocuments(): Document[] {
   return [
     { path: "/docs", ...page },
     { path: "/docs/", ...page },
+    {
+      path: deprecationPolicyPath,
+      contentType: "text/markdown; charset=utf-8",
+      make: () => readFileSync(here("../../docs/deprecation.md")),
+    },
     ...own.map(([name, bytes]) => asset(name, () => bytes)),
     // 1.7 MiB that most gateways are never asked for.
     ...["swagger-ui.css", "swagger-ui-bundle.js"].map((name) =>

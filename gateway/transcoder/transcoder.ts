@@ -69,6 +69,8 @@ export interface TranscoderOptions<C = undefined> {
   readonly answerHeaders?: readonly string[];
   /** Headers of every answer, such as `cache-control`. Default: none. */
   readonly fixedHeaders?: Readonly<Record<string, string>>;
+  /** Headers of every answer of a method, such as `deprecation`; asked once per method, at start. Default: none. */
+  readonly methodHeaders?: (method: DescMethod) => Readonly<Record<string, string>>;
   /** Deadline of a call: what its headers ask for (timeout.ts) capped at `maxMs`. Default: 15 s, at most 60 s. */
   readonly timeout?: { readonly defaultMs: number; readonly maxMs: number };
   /** Also of what a compressed body unpacks to. Default: 1 MiB within 30 s. */
@@ -166,12 +168,14 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     }
     const transport = options.transportFor(service);
     const successStatus = successStatusOf(method, options.successStatus);
+    const headers = Object.entries(options.methodHeaders?.(method) ?? {});
     for (const rule of rules) {
       const binding = createBinding(method, rule, options);
       const existing = router.add(binding.template, binding.httpMethod, {
         binding,
         transport,
         successStatus,
+        headers,
       });
       if (existing !== undefined) {
         const { name, parent } = existing.binding.method;
@@ -233,6 +237,9 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     const startedAtMs = performance.now();
     let code = 0;
     let httpStatus = endpoint.successStatus;
+    for (const [name, value] of endpoint.headers) {
+      (response as ServerResponse).setHeader(name, value);
+    }
     try {
       const refused = admit?.(method, context);
       if (refused !== undefined) {
@@ -474,6 +481,7 @@ interface Endpoint {
   readonly binding: Binding;
   readonly transport: Transport;
   readonly successStatus: number;
+  readonly headers: readonly (readonly [name: string, value: string])[];
 }
 
 const forwardedByDefault = ["authorization", "traceparent", "tracestate", "x-request-id", "accept-language"];
