@@ -18,6 +18,7 @@ import { callerAddress } from "./address.ts";
 import { limitTransport } from "./bulkhead.ts";
 import type { Cors } from "./cors.ts";
 import type { Documents } from "./documents.ts";
+import { localizeError, localizeStatus } from "./messages/localize.ts";
 import {
   memoryRateLimiter,
   type Quota,
@@ -26,7 +27,15 @@ import {
   rateLimitHeaders,
 } from "./rate-limit.ts";
 import { relayService } from "./relay.ts";
-import { httpStatusOf, type Request, type Response, statusOf, writeStatus } from "./transcoder/status.ts";
+import {
+  httpStatusOf,
+  localized,
+  type Request,
+  type Response,
+  type Status,
+  statusOf,
+  writeStatus,
+} from "./transcoder/status.ts";
 import { createTranscoder, type Route, type SuccessStatusExtension } from "./transcoder/transcoder.ts";
 
 /** Who a token speaks for, as far as the gateway cares. */
@@ -103,6 +112,8 @@ export interface GatewayDeps {
   readonly limits?: Partial<GatewayLimits>;
   /** Headers of every answer of a method, in every protocol: that it is deprecated. Default: none. */
   readonly methodHeaders?: (method: DescMethod) => Readonly<Record<string, string>>;
+  /** Whether refusals say in the caller's language, too, what they mean (`messages/`). Default: false. */
+  readonly localized?: boolean;
   /** Which web pages may call. Default: those of no other origin. */
   readonly cors?: Cors;
   /** Default: counts in memory. */
@@ -170,6 +181,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
     ((error: unknown, method: DescMethod, traceId: string | undefined) =>
       deps.onInternalError!(error, { method: fullName(method), traceId }));
 
+  const localizes = deps.localized ?? false;
+  const localize = localizes ? localizeStatus : undefined;
   const drain = new AbortController();
   const transcoder = createTranscoder<Caller | undefined>({
     services: [...transportByService.keys()],
@@ -188,6 +201,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       timeout: { defaultMs: limits.streamMaxMs, maxMs: limits.streamMaxMs },
       drainSignal: drain.signal,
     },
+    localize,
     onInternalError,
     onAnswer:
       deps.onCall &&
@@ -213,6 +227,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
           timeout,
           streamMaxMs: limits.streamMaxMs,
           drainSignal: drain.signal,
+          localize: localizes ? localizeError : undefined,
           onInternalError,
           onEnd:
             deps.onCall &&
@@ -289,15 +304,20 @@ export function createGateway(deps: GatewayDeps): Gateway {
       }
       if (quota.isExceeded) {
         const refused = rateLimitError(quota);
-        writeStatus(response, statusOf(refused, deps.registry), httpStatusOf(refused.code));
+        refuse(statusOf(refused, deps.registry), httpStatusOf(refused.code), request, response);
       } else if (!transcoder.handle(request, response, caller)) {
         const status = { code: Code.NotFound, message: "there is nothing at this path", details: [] };
-        writeStatus(response, status, 404);
+        refuse(status, 404, request, response);
       }
     } catch (error) {
       deps.onInternalError?.(error, { method: "", traceId: undefined });
       writeStatus(response, { code: Code.Internal, message: "internal error", details: [] }, 500);
     }
+  }
+
+  function refuse(status: Status, httpStatus: number, request: Request, response: Response): void {
+    const said = localized(status, {}, localize, request, response);
+    writeStatus(response, said.status, httpStatus, said.headers);
   }
 
   async function requestGate(context: HandlerContext): Promise<void> {
@@ -308,6 +328,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const caller = await callerOf(context.requestHeader.get("authorization") ?? undefined);
     const quota = await count(caller, () => context.values.get(addressKey));
     const refused = quota.isExceeded ? rateLimitError(quota) : undefined;
+    const say = (error: ConnectError) => {
+      if (localizes) localizeError(error, context.requestHeader.get("accept-language"));
+      return error;
+    };
     for (const [name, value] of rateLimitHeaders(quota)) {
       (refused?.metadata ?? context.responseHeader).set(name, value);
     }
@@ -315,11 +339,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
       (refused?.metadata ?? context.responseHeader).set(name, value);
     }
     if (refused !== undefined) {
-      throw refused;
+      throw say(refused);
     }
     const full = transportByService.get(context.service)?.refusalFor(context.method);
     if (full !== undefined) {
-      throw full;
+      throw say(full);
     }
   }
 

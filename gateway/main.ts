@@ -74,6 +74,7 @@ function composeGateway({ config, health, log, onClose, telemetry, verifyToken }
     registry: registryOfFiles([file_google_rpc_error_details, ...services.map(({ file }) => file)]),
     successStatus: success_status,
     methodHeaders: deprecationHeaders,
+    localized: true,
     documents: createDocuments([
       ...openApiDocuments(readFileSync(new URL("../gen/openapi.json", import.meta.url), "utf8")),
       ...portalDocuments(),

@@ -33,10 +33,13 @@ import {
   addVary,
   badRequest,
   httpStatusOf,
+  type Localize,
+  localized,
   presentable,
   Refusal,
   type Request,
   type Response,
+  type Status,
   statusOf,
   traceIdOf,
   writeStatus,
@@ -84,6 +87,8 @@ export interface TranscoderOptions<C = undefined> {
   readonly stream?: Partial<StreamOptions>;
   /** Write fields that hold their default. Default: false. */
   readonly emitUnpopulated?: boolean;
+  /** Finds words for a refusal in the caller's language (google.rpc.LocalizedMessage). Default: none are added. */
+  readonly localize?: Localize;
   /** Told of every failure that a caller sees as internal, with its cause. */
   readonly onInternalError?: (error: unknown, method: DescMethod, traceId: string | undefined) => void;
   /** Told of every answer. */
@@ -148,7 +153,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
   const answerHeaders = options.answerHeaders ?? ["x-request-id"];
   const fixedHeaders = options.fixedHeaders ?? {};
   const streaming = { ...defaultStreamOptions, ...options.stream };
-  const { admit, registry, requestId, onInternalError, onAnswer } = options;
+  const { admit, registry, requestId, localize, onInternalError, onAnswer } = options;
   const formBodies = options.formBodies ?? false;
   const configured = options.httpRules && readServiceConfigRules(options.httpRules, options.services);
   const router = createRouter<Endpoint>();
@@ -208,7 +213,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
           (response as ServerResponse).writeHead(204, { ...fixedHeaders, allow }).end();
         } else {
           const status = { code: Code.Unimplemented, message: `this path allows ${allow}`, details: [] };
-          writeStatus(response, status, 405, { ...fixedHeaders, allow });
+          answerStatus(status, 405, { ...fixedHeaders, allow }, request, response);
         }
         return true;
       }
@@ -216,7 +221,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
         const refusal = badRequest("the path has a broken percent escape", [
           { field: "path", description: "must be percent-encoded UTF-8", reason: "INVALID_ESCAPE" },
         ]);
-        writeStatus(response, refusal.status, refusal.httpStatus, fixedHeaders);
+        answerStatus(refusal.status, refusal.httpStatus, fixedHeaders, request, response);
         return true;
       }
       case "none":
@@ -418,7 +423,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
         throw cause;
       }
       const shown = shownTo(request, method, cause);
-      await answer.fail(statusOf(shown, registry));
+      await answer.fail(localized(statusOf(shown, registry), {}, localize, request, response).status);
       return shown.code;
     } finally {
       clearTimeout(deadline);
@@ -464,16 +469,40 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     if (error instanceof Refusal) {
       // A body that is refused for what it unpacks to has been read.
       if ((error.httpStatus === 413 || error.httpStatus === 408) && !request.readableEnded) {
-        refuseUnread(request, response, error, fixedHeaders);
+        const said = localized(
+          error.status,
+          { ...fixedHeaders, ...error.headers },
+          localize,
+          request,
+          response,
+        );
+        refuseUnread(request, response, { httpStatus: error.httpStatus, ...said }, {});
       } else {
-        writeStatus(response, error.status, error.httpStatus, { ...fixedHeaders, ...error.headers });
+        answerStatus(
+          error.status,
+          error.httpStatus,
+          { ...fixedHeaders, ...error.headers },
+          request,
+          response,
+        );
       }
       return { code: error.status.code, httpStatus: error.httpStatus };
     }
     const shown = shownTo(request, method, error);
     const httpStatus = httpStatusOf(shown.code, request.headers["if-match"] !== undefined);
-    writeStatus(response, statusOf(shown, registry), httpStatus, fixedHeaders);
+    answerStatus(statusOf(shown, registry), httpStatus, fixedHeaders, request, response);
     return { code: shown.code, httpStatus };
+  }
+
+  function answerStatus(
+    status: Status,
+    httpStatus: number,
+    headers: Readonly<Record<string, string>>,
+    request: Request,
+    response: Response,
+  ): void {
+    const said = localized(status, headers, localize, request, response);
+    writeStatus(response, said.status, httpStatus, said.headers);
   }
 }
 
