@@ -37,12 +37,16 @@ const allowHeaders = [
 const exposeHeaders = [
   ...new Set([
     ...connectCors.exposedHeaders.map((name) => name.toLowerCase()),
+    "content-language",
+    "deprecation",
     "etag",
+    "link",
     "ratelimit-limit",
     "ratelimit-policy",
     "ratelimit-remaining",
     "ratelimit-reset",
     "retry-after",
+    "sunset",
     "www-authenticate",
     "x-request-id",
   ]),

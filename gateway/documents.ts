@@ -1,47 +1,58 @@
-// Serves the OpenAPI document of the REST routes, to anyone, as JSON and as YAML.
+// Serves what does not change while the gateway runs, to anyone: contracts, their description, and the developer portal.
 import { createHash } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { Code } from "@connectrpc/connect";
-import { stringify } from "yaml";
+import { answerCodings, type Coding, chooseCoding } from "./transcoder/accept.ts";
+import { compressedBytesMin, encodeBody, isCompressible } from "./transcoder/content-coding.ts";
 import { matchesTag } from "./transcoder/etag.ts";
-import { type Request, type Response, writeStatus } from "./transcoder/status.ts";
+import { addVary, Refusal, type Request, type Response, writeStatus } from "./transcoder/status.ts";
+
+/** One thing at one path. */
+export interface Document {
+  /** Such as `/openapi.json`. */
+  readonly path: string;
+  readonly contentType: string;
+  /** Asked once, when somebody first wants it: most are never asked for. */
+  readonly make: () => string | Uint8Array;
+  /** How long it may be kept. Default: five minutes, by everyone. */
+  readonly cacheControl?: string;
+  /** Further headers of the answer, such as a Content-Security-Policy. Default: none. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
 
 export interface Documents {
   /** Answers a request for one of the documents; returns false, and leaves the request alone, for any other path. */
   handle(request: Request, response: Response): boolean;
 }
 
+/** For what has its version in its path. */
+export const keptForGood = "public, max-age=31536000, immutable";
+
 /**
- * Offers an OpenAPI document (its JSON text) at `/openapi.json` and `/openapi.yaml`: GET and HEAD, with an ETag of its
- * content, so that who has it is told 304.
+ * Offers documents by GET and HEAD, compressed for those who take that, with an ETag of their content, so that who has one
+ * is told 304. Throws for two documents at one path.
  */
-export function createDocuments(openApiJson: string): Documents {
-  const json = documentOf("application/json", openApiJson);
-  // Made when somebody first asks: it takes a moment, and most ask for JSON.
-  let yaml: Document | undefined;
-  const makers = new Map<string, () => Document>([
-    ["/openapi.json", () => json],
-    [
-      "/openapi.yaml",
-      () => {
-        yaml ??= documentOf(
-          "application/yaml",
-          stringify(JSON.parse(openApiJson), { aliasDuplicateObjects: false }),
-        );
-        return yaml;
-      },
-    ],
-  ]);
+export function createDocuments(documents: readonly Document[]): Documents {
+  const served = new Map<string, Served>();
+  for (const document of documents) {
+    if (served.has(document.path)) {
+      throw new Error(`two documents are at ${document.path}`);
+    }
+    served.set(document.path, { document, compressed: new Map() });
+  }
 
   return {
     handle(request, response) {
-      const make = makers.get((request.url ?? "").split("?", 1)[0]!);
-      if (make === undefined) {
+      const found = served.get((request.url ?? "").split("?", 1)[0]!);
+      if (found === undefined) {
         return false;
       }
       request.resume();
       if (request.method === "GET" || request.method === "HEAD") {
-        answer(make(), request, response as ServerResponse);
+        answer(found, request, response as ServerResponse).catch((error: unknown) => {
+          const { status, httpStatus, headers } = error instanceof Refusal ? error : broken;
+          writeStatus(response, status, httpStatus, headers);
+        });
       } else if (request.method === "OPTIONS") {
         (response as ServerResponse).writeHead(204, { allow }).end();
       } else {
@@ -55,29 +66,66 @@ export function createDocuments(openApiJson: string): Documents {
 
 const allow = "GET, HEAD, OPTIONS";
 
-interface Document {
-  readonly contentType: string;
-  readonly bytes: Buffer;
-  readonly etag: string;
+/** A file that was there when the gateway was installed, and is not any more. */
+const broken = new Refusal(500, Code.Internal, "internal error");
+
+interface Served {
+  readonly document: Document;
+  content?: { readonly bytes: Uint8Array; readonly tag: string };
+  /** Promises, so that many who come at once wait for the same work. */
+  readonly compressed: Map<Coding, Promise<Uint8Array>>;
 }
 
-function documentOf(contentType: string, text: string): Document {
-  const bytes = Buffer.from(text);
-  const etag = `"${createHash("sha256").update(bytes).digest("base64url").slice(0, 22)}"`;
-  return { contentType, bytes, etag };
-}
-
-function answer({ contentType, bytes, etag }: Document, request: Request, response: ServerResponse): void {
-  const head = {
+async function answer(served: Served, request: Request, response: ServerResponse): Promise<void> {
+  const { document } = served;
+  served.content ??= contentOf(document);
+  const { bytes, tag } = served.content;
+  const isWorthIt = bytes.length >= compressedBytesMin && isCompressible(document.contentType);
+  const coding = isWorthIt
+    ? chooseCoding(request.headers["accept-encoding"], answerCodings).coding
+    : undefined;
+  // Bytes of another coding are another representation (RFC 9110, 8.8.3.3).
+  const etag = coding === undefined ? `"${tag}"` : `"${tag}-${coding}"`;
+  const head: Record<string, string | number> = {
+    ...document.headers,
     etag,
-    "cache-control": "public, max-age=300",
+    "cache-control": document.cacheControl ?? "public, max-age=300",
     "x-content-type-options": "nosniff",
   };
+  if (isWorthIt) {
+    addVary(response, head, "accept-encoding");
+  }
   const known = request.headers["if-none-match"];
   if (known !== undefined && matchesTag(known, etag)) {
     response.writeHead(304, head).end();
     return;
   }
-  response.writeHead(200, { ...head, "content-type": contentType, "content-length": bytes.length });
-  response.end(request.method === "HEAD" ? undefined : bytes);
+  const body = coding === undefined ? bytes : await compress(served, bytes, coding);
+  if (coding !== undefined) {
+    head["content-encoding"] = coding;
+  }
+  response.writeHead(200, { ...head, "content-type": document.contentType, "content-length": body.length });
+  response.end(request.method === "HEAD" ? undefined : body);
+}
+
+function contentOf({ make }: Document): { bytes: Uint8Array; tag: string } {
+  const made = make();
+  const bytes = typeof made === "string" ? Buffer.from(made) : made;
+  return { bytes, tag: contentTag(bytes) };
+}
+
+/** Short, and another one for other content. */
+export function contentTag(...parts: readonly (string | Uint8Array)[]): string {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return hash.digest("base64url").slice(0, 22);
+}
+
+function compress({ compressed }: Served, bytes: Uint8Array, coding: Coding): Promise<Uint8Array> {
+  let work = compressed.get(coding);
+  if (work === undefined) {
+    work = encodeBody(bytes, coding);
+    compressed.set(coding, work);
+  }
+  return work;
 }

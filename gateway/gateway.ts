@@ -27,10 +27,19 @@ import { type Bulkhead, limitTransport } from "./bulkhead.ts";
 import type { CallCounter, Quota } from "./call-counter.ts";
 import type { Cors } from "./cors.ts";
 import type { Documents } from "./documents.ts";
+import { localizeError, localizeStatus } from "./messages/localize.ts";
 import { createRateLimiter, rateLimitError, rateLimitHeaders } from "./rate-limit.ts";
 import { relayService } from "./relay.ts";
 import { retryReads } from "./retry.ts";
-import { httpStatusOf, type Request, type Response, statusOf, writeStatus } from "./transcoder/status.ts";
+import {
+  httpStatusOf,
+  localized,
+  type Request,
+  type Response,
+  type Status,
+  statusOf,
+  writeStatus,
+} from "./transcoder/status.ts";
 import { createTranscoder, type Route, type SuccessStatusExtension } from "./transcoder/transcoder.ts";
 
 /** Who a token speaks for, as far as the gateway cares. */
@@ -123,6 +132,10 @@ export interface GatewayDeps {
   /** What describes the REST routes; served to anyone, within the rate limit. */
   readonly documents?: Documents;
   readonly limits?: Partial<GatewayLimits>;
+  /** Headers of every answer of a method, in every protocol: that it is deprecated. Default: none. */
+  readonly methodHeaders?: (method: DescMethod) => Readonly<Record<string, string>>;
+  /** Whether refusals say in the caller's language, too, what they mean (`messages/`). Default: false. */
+  readonly localized?: boolean;
   /** Which web pages may call. Default: those of no other origin. */
   readonly cors?: Cors;
   /** Counts calls for the rate limits. Default: in memory. */
@@ -202,12 +215,15 @@ export function createGateway(deps: GatewayDeps): Gateway {
     ((error: unknown, method: DescMethod, traceId: string | undefined) =>
       deps.onInternalError!(error, { method: fullName(method), traceId }));
 
+  const localizes = deps.localized ?? false;
+  const localize = localizes ? localizeStatus : undefined;
   const drain = new AbortController();
   const transcoder = createTranscoder<Caller | undefined>({
     services: [...transportByService.keys()],
     transportFor: (service) => transportByService.get(service)!,
     registry: deps.registry,
     successStatus: deps.successStatus,
+    methodHeaders: deps.methodHeaders,
     admit: (method) => transportByService.get(method.parent)?.refusalFor(method),
     requestId: (key, caller) => requestIdOf(caller?.subject ?? "", key),
     fixedHeaders: { "cache-control": "no-store", "x-content-type-options": "nosniff" },
@@ -220,6 +236,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       timeout: { defaultMs: limits.streamMaxMs, maxMs: limits.streamMaxMs },
       drainSignal: drain.signal,
     },
+    localize,
     onInternalError,
     onAnswer:
       deps.onCall &&
@@ -246,6 +263,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
           timeout,
           streamMaxMs: limits.streamMaxMs,
           drainSignal: drain.signal,
+          localize: localizes ? localizeError : undefined,
           onInternalError,
           onEnd:
             deps.onCall &&
@@ -338,15 +356,20 @@ export function createGateway(deps: GatewayDeps): Gateway {
       }
       if (quota.isExceeded) {
         const refused = rateLimitError(quota);
-        writeStatus(response, statusOf(refused, deps.registry), httpStatusOf(refused.code));
+        refuse(statusOf(refused, deps.registry), httpStatusOf(refused.code), request, response);
       } else if (!transcoder.handle(request, response, caller)) {
         const status = { code: Code.NotFound, message: "there is nothing at this path", details: [] };
-        writeStatus(response, status, 404);
+        refuse(status, 404, request, response);
       }
     } catch (error) {
       deps.onInternalError?.(error, { method: "", traceId: undefined });
       writeStatus(response, { code: Code.Internal, message: "internal error", details: [] }, 500);
     }
+  }
+
+  function refuse(status: Status, httpStatus: number, request: Request, response: Response): void {
+    const said = localized(status, {}, localize, request, response);
+    writeStatus(response, said.status, httpStatus, said.headers);
   }
 
   async function requestGate(context: HandlerContext): Promise<void> {
@@ -359,15 +382,22 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const caller = await callerOf(authorization ?? undefined);
     const quota = await count(caller, () => context.values.get(addressKey), context.method);
     const refused = quota.isExceeded ? rateLimitError(quota) : undefined;
+    const say = (error: ConnectError) => {
+      if (localizes) localizeError(error, context.requestHeader.get("accept-language"));
+      return error;
+    };
     for (const [name, value] of rateLimitHeaders(quota)) {
       (refused?.metadata ?? context.responseHeader).set(name, value);
     }
+    for (const [name, value] of Object.entries(deps.methodHeaders?.(context.method) ?? {})) {
+      (refused?.metadata ?? context.responseHeader).set(name, value);
+    }
     if (refused !== undefined) {
-      throw refused;
+      throw say(refused);
     }
     const full = transportByService.get(context.service)?.refusalFor(context.method);
     if (full !== undefined) {
-      throw full;
+      throw say(full);
     }
   }
 
@@ -516,6 +546,8 @@ function answerIndex(request: Request, response: Response): void {
     name: "e-LAMPID Mesh",
     protocols: ["REST (google.api.http)", "Connect", "gRPC-Web", "gRPC"],
     discovery: "gRPC reflection on this port",
+    documentation: "/docs",
+    contracts: "/contracts",
   })}\n`;
   (response as ServerResponse).writeHead(200, {
     "content-type": "application/json",

@@ -11,10 +11,14 @@ import { success_status } from "#gen/lampid/option/v1/http_pb.ts";
 import { type Addresses, addressesExpected, parseAddresses, watchName } from "./addresses.ts";
 import { type AddressTransport, createBalancer } from "./balancer.ts";
 import { type CallCounter, insuredCounter, memoryCounter } from "./call-counter.ts";
+import { contractDocuments } from "./contracts/contracts.ts";
 import { type Cors, createCors, parseOrigins } from "./cors.ts";
+import { deprecationHeaders } from "./deprecation.ts";
 import { createDocuments } from "./documents.ts";
 import { createGateway, defaultGatewayLimits, type Gateway } from "./gateway.ts";
 import { createListener } from "./listener.ts";
+import { openApiDocuments } from "./openapi/documents.ts";
+import { portalDocuments } from "./portal/portal.ts";
 import { parseRateLimits, parseRouteLimits } from "./rate-limit.ts";
 import { registryOfFiles } from "./registry.ts";
 import { createGrpcTransport } from "./transcoder/grpc-transport.ts";
@@ -86,7 +90,13 @@ function composeGateway(context: ProcessContext, callCounter: CallCounter): Gate
     upstreams,
     registry: registryOfFiles([file_google_rpc_error_details, ...services.map(({ file }) => file)]),
     successStatus: success_status,
-    documents: createDocuments(readFileSync(new URL("../gen/openapi.json", import.meta.url), "utf8")),
+    methodHeaders: deprecationHeaders,
+    localized: true,
+    documents: createDocuments([
+      ...openApiDocuments(readFileSync(new URL("../gen/openapi.json", import.meta.url), "utf8")),
+      ...portalDocuments(),
+      ...contractDocuments(services),
+    ]),
     cors: cors(config),
     verify: verifyToken,
     signIns: [AuthService.method.login],

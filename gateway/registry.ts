@@ -6,13 +6,18 @@ import { createRegistry, type DescFile, type Registry } from "@bufbuild/protobuf
  * google.longrunning.operation_info in words, and no request or response refers to it.
  */
 export function registryOfFiles(files: readonly DescFile[]): Registry {
+  return createRegistry(...filesOf(files));
+}
+
+/** Files and everything they import, each once and after its own imports. */
+export function filesOf(files: readonly DescFile[]): DescFile[] {
   const all = new Set<DescFile>();
   const add = (file: DescFile) => {
     if (!all.has(file)) {
-      all.add(file);
       file.dependencies.forEach(add);
+      all.add(file);
     }
   };
   files.forEach(add);
-  return createRegistry(...all);
+  return [...all];
 }

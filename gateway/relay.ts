@@ -29,6 +29,8 @@ export interface RelayOptions {
   readonly streamMaxMs: number;
   /** Ends the streams that are open, so that their callers go elsewhere; unary calls may finish. */
   readonly drainSignal: AbortSignal;
+  /** Adds words in the caller's language to a refusal. Default: none are added. */
+  readonly localize?: (error: ConnectError, acceptLanguage: string | null) => void;
   /** Told of every failure that a caller sees as internal, with its cause. */
   readonly onInternalError?: (error: unknown, method: DescMethod, traceId: string | undefined) => void;
   /** Told of the end of every call; code 0 is OK. */
@@ -158,7 +160,7 @@ function leftOf(context: HandlerContext, defaultMs: number, maxMs: number): numb
 function refusal(
   error: unknown,
   method: DescMethod,
-  { answerHeaders, onInternalError }: RelayOptions,
+  { answerHeaders, localize, onInternalError }: RelayOptions,
   context: HandlerContext,
 ): ConnectError {
   const traceId = traceIdOf(context.requestHeader.get("traceparent"));
@@ -169,7 +171,8 @@ function refusal(
   }
   const relayed = new ConnectError(shown.rawMessage, shown.code);
   copy(shown.metadata, relayed.metadata, answerHeaders);
-  relayed.details = shown.details;
+  relayed.details = [...shown.details];
+  localize?.(relayed, context.requestHeader.get("accept-language"));
   return relayed;
 }
 

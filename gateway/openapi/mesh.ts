@@ -4,7 +4,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { anonymous } from "#chassis/caller.ts";
 import { loadMeshPolicy } from "#chassis/policy/policy.ts";
-import { success_status } from "#gen/lampid/option/v1/http_pb.ts";
+import { deprecation, success_status } from "#gen/lampid/option/v1/http_pb.ts";
 import { upstreamServices } from "../upstreams.ts";
 import type { OpenApiDocument } from "./document.ts";
 import { createOpenApi } from "./openapi.ts";
@@ -24,5 +24,6 @@ export async function createMeshOpenApi(image: Uint8Array): Promise<OpenApiDocum
     },
     isPublic: (method) => policy(method, anonymous).public,
     successStatus: success_status.typeName,
+    deprecation: deprecation.typeName,
   });
 }

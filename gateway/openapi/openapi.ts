@@ -40,6 +40,8 @@ export interface OpenApiOptions {
   readonly isPublic?: (method: string) => boolean;
   /** Full name of the method option with the HTTP status of success. Default: every success is 200. */
   readonly successStatus?: string;
+  /** Full name of the method option with `since` and `sunset`, days, of a deprecated method. Default: neither is told. */
+  readonly deprecation?: string;
 }
 
 /**
@@ -154,7 +156,8 @@ export function createOpenApi(options: OpenApiOptions): OpenApiDocument {
     addHeader("ServerTimeout");
 
     const comment = commentOf(method);
-    const { summary, rest } = splitComment(comment);
+    const { summary, rest: about } = splitComment(comment);
+    const rest = [about, deprecationOf(method)].filter((part) => part !== "").join("\n\n");
     const sharedNames = sharedNamesOf(comment, {
       isPublic,
       hasVariables: pathParameters.length > 0,
@@ -222,6 +225,18 @@ export function createOpenApi(options: OpenApiOptions): OpenApiDocument {
     const component = schemas.components()[schema.$ref?.split("/").at(-1) ?? ""] ?? schema;
     const hasChoice = [component, ...(component.allOf ?? [])].some(({ anyOf }) => anyOf !== undefined);
     return (component.required?.length ?? 0) > 0 || hasChoice;
+  }
+
+  /** What a reader is to know besides `deprecated: true`. */
+  function deprecationOf(method: DescMethod): string {
+    const told = optionsOf(method)[`[${options.deprecation}]`] as
+      | { since?: string; sunset?: string }
+      | undefined;
+    if (told?.since === undefined) {
+      return "";
+    }
+    const end = told.sunset === undefined ? "" : ` It may be gone from ${told.sunset} on (\`Sunset\`).`;
+    return `Deprecated since ${told.since} (\`Deprecation\`).${end}`;
   }
 
   function successStatusOf(method: DescMethod): number {

@@ -148,7 +148,7 @@ export function parseBody(body: Buffer): JsonValue {
 export function refuseUnread(
   request: Request,
   response: Response,
-  refusal: Refusal,
+  refusal: Pick<Refusal, "httpStatus" | "status" | "headers">,
   fixedHeaders: Readonly<Record<string, string>>,
 ): void {
   if (request.httpVersionMajor >= 2) {

@@ -141,6 +141,37 @@ export function writeStatus(
   }
 }
 
+/** What a refusal means to a person, in the language of a locale such as `id-ID`. */
+export interface LocalizedText {
+  readonly locale: string;
+  readonly message: string;
+}
+
+/** Finds the words for a refusal, by what the caller's Accept-Language header asks for. */
+export type Localize = (status: Status, acceptLanguage: string | undefined) => LocalizedText | undefined;
+
+/**
+ * A status with google.rpc.LocalizedMessage as its last detail, and the headers that go with it. It is left alone when its
+ * service has put one in, or there are no words for it.
+ */
+export function localized(
+  status: Status,
+  headers: Readonly<Record<string, string>>,
+  localize: Localize | undefined,
+  request: Request,
+  response: Response,
+): { status: Status; headers: Readonly<Record<string, string>> } {
+  const type = `${typePrefix}google.rpc.LocalizedMessage`;
+  const isSaid = (status.details as JsonObject[]).some((detail) => detail["@type"] === type);
+  const text = isSaid ? undefined : localize?.(status, request.headers["accept-language"]);
+  if (text === undefined) {
+    return { status, headers };
+  }
+  const head: Record<string, string> = { ...headers, "content-language": text.locale };
+  addVary(response, head, "accept-language");
+  return { status: { ...status, details: [...status.details, { "@type": type, ...text }] }, headers: head };
+}
+
 /** Adds to the Vary header, and keeps what others have put there: CORS says `origin`. */
 export function addVary(response: Response, head: OutgoingHttpHeaders, names: string): void {
   const existing = head.vary ?? (response as ServerResponse).getHeader("vary");

@@ -33,10 +33,13 @@ import {
   addVary,
   badRequest,
   httpStatusOf,
+  type Localize,
+  localized,
   presentable,
   Refusal,
   type Request,
   type Response,
+  type Status,
   statusOf,
   traceIdOf,
   writeStatus,
@@ -71,6 +74,8 @@ export interface TranscoderOptions<C = undefined> {
   readonly moreAnswerHeaders?: (method: DescMethod) => readonly string[];
   /** Headers of every answer, such as `cache-control`. Default: none. */
   readonly fixedHeaders?: Readonly<Record<string, string>>;
+  /** Headers of every answer of a method, such as `deprecation`; asked once per method, at start. Default: none. */
+  readonly methodHeaders?: (method: DescMethod) => Readonly<Record<string, string>>;
   /** Deadline of a call: what its headers ask for (timeout.ts) capped at `maxMs`. Default: 15 s, at most 60 s. */
   readonly timeout?: { readonly defaultMs: number; readonly maxMs: number };
   /** Also of what a compressed body unpacks to. Default: 1 MiB within 30 s. */
@@ -84,6 +89,8 @@ export interface TranscoderOptions<C = undefined> {
   readonly stream?: Partial<StreamOptions>;
   /** Write fields that hold their default. Default: false. */
   readonly emitUnpopulated?: boolean;
+  /** Finds words for a refusal in the caller's language (google.rpc.LocalizedMessage). Default: none are added. */
+  readonly localize?: Localize;
   /** Told of every failure that a caller sees as internal, with its cause. */
   readonly onInternalError?: (error: unknown, method: DescMethod, traceId: string | undefined) => void;
   /** Told of every answer. */
@@ -150,7 +157,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
   const answerHeaders = options.answerHeaders ?? ["x-request-id"];
   const fixedHeaders = options.fixedHeaders ?? {};
   const streaming = { ...defaultStreamOptions, ...options.stream };
-  const { admit, registry, requestId, onInternalError, onAnswer } = options;
+  const { admit, registry, requestId, localize, onInternalError, onAnswer } = options;
   const formBodies = options.formBodies ?? false;
   const configured = options.httpRules && readServiceConfigRules(options.httpRules, options.services);
   const router = createRouter<Endpoint>();
@@ -176,6 +183,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     const transport = options.transportFor(service);
     const successStatus = successStatusOf(method, options.successStatus);
     const moreHeaders = options.moreAnswerHeaders?.(method) ?? [];
+    const headers = Object.entries(options.methodHeaders?.(method) ?? {});
     for (const rule of rules) {
       const binding = createBinding(method, rule, options);
       const existing = router.add(binding.template, binding.httpMethod, {
@@ -183,6 +191,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
         transport,
         successStatus,
         moreHeaders,
+        headers,
       });
       if (existing !== undefined) {
         const { name, parent } = existing.binding.method;
@@ -215,7 +224,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
           (response as ServerResponse).writeHead(204, { ...fixedHeaders, allow }).end();
         } else {
           const status = { code: Code.Unimplemented, message: `this path allows ${allow}`, details: [] };
-          writeStatus(response, status, 405, { ...fixedHeaders, allow });
+          answerStatus(status, 405, { ...fixedHeaders, allow }, request, response);
         }
         return true;
       }
@@ -223,7 +232,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
         const refusal = badRequest("the path has a broken percent escape", [
           { field: "path", description: "must be percent-encoded UTF-8", reason: "INVALID_ESCAPE" },
         ]);
-        writeStatus(response, refusal.status, refusal.httpStatus, fixedHeaders);
+        answerStatus(refusal.status, refusal.httpStatus, fixedHeaders, request, response);
         return true;
       }
       case "none":
@@ -244,6 +253,9 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     const startedAtMs = performance.now();
     let code = 0;
     let httpStatus = endpoint.successStatus;
+    for (const [name, value] of endpoint.headers) {
+      (response as ServerResponse).setHeader(name, value);
+    }
     try {
       const refused = admit?.(method, context);
       if (refused !== undefined) {
@@ -430,7 +442,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
         throw cause;
       }
       const shown = shownTo(request, method, cause);
-      await answer.fail(statusOf(shown, registry));
+      await answer.fail(localized(statusOf(shown, registry), {}, localize, request, response).status);
       return shown.code;
     } finally {
       clearTimeout(deadline);
@@ -476,16 +488,40 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     if (error instanceof Refusal) {
       // A body that is refused for what it unpacks to has been read.
       if ((error.httpStatus === 413 || error.httpStatus === 408) && !request.readableEnded) {
-        refuseUnread(request, response, error, fixedHeaders);
+        const said = localized(
+          error.status,
+          { ...fixedHeaders, ...error.headers },
+          localize,
+          request,
+          response,
+        );
+        refuseUnread(request, response, { httpStatus: error.httpStatus, ...said }, {});
       } else {
-        writeStatus(response, error.status, error.httpStatus, { ...fixedHeaders, ...error.headers });
+        answerStatus(
+          error.status,
+          error.httpStatus,
+          { ...fixedHeaders, ...error.headers },
+          request,
+          response,
+        );
       }
       return { code: error.status.code, httpStatus: error.httpStatus };
     }
     const shown = shownTo(request, method, error);
     const httpStatus = httpStatusOf(shown.code, request.headers["if-match"] !== undefined);
-    writeStatus(response, statusOf(shown, registry), httpStatus, fixedHeaders);
+    answerStatus(statusOf(shown, registry), httpStatus, fixedHeaders, request, response);
     return { code: shown.code, httpStatus };
+  }
+
+  function answerStatus(
+    status: Status,
+    httpStatus: number,
+    headers: Readonly<Record<string, string>>,
+    request: Request,
+    response: Response,
+  ): void {
+    const said = localized(status, headers, localize, request, response);
+    writeStatus(response, said.status, httpStatus, said.headers);
   }
 }
 
@@ -494,6 +530,7 @@ interface Endpoint {
   readonly transport: Transport;
   readonly successStatus: number;
   readonly moreHeaders: readonly string[];
+  readonly headers: readonly (readonly [name: string, value: string])[];
 }
 
 const forwardedByDefault = ["authorization", "traceparent", "tracestate", "x-request-id", "accept-language"];

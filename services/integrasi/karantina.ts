@@ -13,10 +13,10 @@ import {
   PendudukHubSchema,
 } from "#gen/lampid/dukcapil/v1/penduduk_hub_pb.ts";
 import type { KarantinaSchema } from "#gen/lampid/integrasi/v1/sinkronisasi_pb.ts";
-import {
-  type MergePendudukResponse,
-  type PenggabunganService,
-  BarisDisisihkan_Sebab as Sebab,
+import { BarisDisisihkan_Sebab as Sebab } from "#gen/lampid/penggabungan/v1/penggabungan_pb.ts";
+import type {
+  MergePendudukResponse,
+  PenggabunganService,
 } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
 import type { By } from "./commands.ts";
 import { emptyHasil, mergedOf } from "./domain/hasil.ts";

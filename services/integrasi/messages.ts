@@ -12,7 +12,7 @@ import {
   Sinkronisasi_Pemutus,
   SinkronisasiSchema,
 } from "#gen/lampid/integrasi/v1/sinkronisasi_pb.ts";
-import type { BarisDisisihkan_Sebab } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
+import type { BarisDisisihkan_Sebab } from "#gen/lampid/penggabungan/v1/penggabungan_pb.ts";
 import { countOf } from "./domain/hasil.ts";
 import { isAtRest, type Keadaan, secondsLeft } from "./domain/run.ts";
 import type { KarantinaKeadaan, KarantinaRecord, Pemutus, RunRecord } from "./store.ts";

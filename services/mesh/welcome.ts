@@ -27,7 +27,12 @@ export function welcome({
   random?: () => number;
 }): string {
   const { gateway = "", penduduk = "" } = urls;
-  const rows = [...Object.entries(urls), ["postgres", postgres] as const, ["data, logs", dataDir] as const];
+  const rows = [
+    ...Object.entries(urls),
+    ["portal", `${gateway}/docs`] as const,
+    ["postgres", postgres] as const,
+    ["data, logs", dataDir] as const,
+  ];
   const address = penduduk.replace("http://", "");
   const json = "-H 'content-type: application/json'";
   const login = (username: string) =>

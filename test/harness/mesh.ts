@@ -9,8 +9,15 @@ import { type Mesh, type MeshOptions, startMesh } from "../../services/mesh/mesh
 import { freePortOffset } from "../../services/mesh/ports.ts";
 import type { DatabaseName, Secrets } from "../../services/mesh/provision.ts";
 
+/** The origin whose pages may call the gateway of a test mesh. */
+export const ALLOWED_ORIGIN = "http://mitra.localhost";
+
 /** Limits that would otherwise stop a test that calls as fast as it can, or make it wait. */
-const TEST_ENVIRONMENT = { LAMPID_RATE_LIMIT_PER_MINUTE: "1000000", LAMPID_BODY_TIMEOUT_MS: "6000" };
+const TEST_ENVIRONMENT = {
+  LAMPID_RATE_LIMIT_PER_MINUTE: "1000000",
+  LAMPID_BODY_TIMEOUT_MS: "6000",
+  LAMPID_CORS_ORIGINS: ALLOWED_ORIGIN,
+};
 
 /** Whether tests run on a mesh of the cluster profile. */
 export const isCluster = () => process.env.LAMPID_PROFILE === "cluster";

@@ -9,10 +9,12 @@ import {
 } from "#gen/lampid/dukcapil/v1/penduduk_hub_pb.ts";
 import {
   type BarisDisisihkanSchema,
+  BarisDisisihkan_Sebab as Sebab,
+} from "#gen/lampid/penggabungan/v1/penggabungan_pb.ts";
+import {
   type MergePendudukRequest,
   type MergePendudukResponseSchema,
   PenggabunganService,
-  BarisDisisihkan_Sebab as Sebab,
 } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
 import { countRows } from "./fake-hub.ts";
 

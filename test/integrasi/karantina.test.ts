@@ -4,7 +4,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 import type { Database } from "#chassis/database.ts";
 import { BadRequestSchema } from "#gen/google/rpc/error_details_pb.ts";
 import { Karantina_Keadaan as Keadaan } from "#gen/lampid/integrasi/v1/sinkronisasi_pb.ts";
-import { BarisDisisihkan_Sebab as Sebab } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
+import { BarisDisisihkan_Sebab as Sebab } from "#gen/lampid/penggabungan/v1/penggabungan_pb.ts";
 import { as, assertRefused } from "../harness/component.ts";
 import type { TestDatabase } from "../harness/database.ts";
 import { hubRows, SECRET_NAME } from "./fake-hub.ts";

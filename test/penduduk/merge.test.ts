@@ -14,9 +14,11 @@ import {
 import { PendudukDisinkronkanSchema } from "#gen/lampid/penduduk/v1/penduduk_events_pb.ts";
 import {
   type HasilGabung,
+  BarisDisisihkan_Sebab as Sebab,
+} from "#gen/lampid/penggabungan/v1/penggabungan_pb.ts";
+import {
   type MergePendudukResponse,
   PenggabunganService,
-  BarisDisisihkan_Sebab as Sebab,
 } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
 import { createCourtesy } from "../../services/penduduk/penggabungan/courtesy.ts";
 import { sidikOf } from "../../services/penduduk/penggabungan/put-aside.ts";

@@ -11,9 +11,11 @@ import { PendudukDisinkronkanSchema } from "#gen/lampid/penduduk/v1/penduduk_eve
 import {
   type HasilGabung,
   HasilGabungSchema,
+  BarisDisisihkan_Sebab as Sebab,
+} from "#gen/lampid/penggabungan/v1/penggabungan_pb.ts";
+import {
   type MergePendudukResponse,
   MergePendudukResponseSchema,
-  BarisDisisihkan_Sebab as Sebab,
 } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
 import type { Order } from "../domain/merge.ts";
 import { type Batch, FAMILY_COLUMNS, goodRows, type LastFamily, rowAt } from "./batch.ts";

@@ -4,7 +4,7 @@ import { parse as parseUuid } from "uuid";
 import type { Sql } from "#chassis/database.ts";
 import { DaftarPendudukHubSchema, PendudukHubSchema } from "#gen/lampid/dukcapil/v1/penduduk_hub_pb.ts";
 import { Penduduk_Status as Status } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
-import { BarisDisisihkan_Sebab as Sebab } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
+import { BarisDisisihkan_Sebab as Sebab } from "#gen/lampid/penggabungan/v1/penggabungan_pb.ts";
 import { type Decision, decideMerge, type LocalState } from "../domain/merge.ts";
 import { type Batch, FAMILY_COLUMNS, goodRows, putFamily, rowAt, storedStatus } from "./batch.ts";
 import { copyIn } from "./copy-in.ts";

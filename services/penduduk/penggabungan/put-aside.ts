@@ -8,7 +8,7 @@ import {
   type BarisDisisihkan,
   BarisDisisihkanSchema,
   type BarisDisisihkan_Sebab as Sebab,
-} from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
+} from "#gen/lampid/penggabungan/v1/penggabungan_pb.ts";
 import { asciiOf, encodedRow, FIELD, type FieldName, type HubRow, textOf } from "./hub-row.ts";
 
 export type PutAside = {

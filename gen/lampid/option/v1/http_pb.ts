@@ -4,16 +4,46 @@
 // @generated from file lampid/option/v1/http.proto (package lampid.option.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenExtension, GenFile } from "@bufbuild/protobuf/codegenv2";
-import { extDesc, fileDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenExtension, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { extDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { MethodOptions } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
+import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file lampid/option/v1/http.proto.
  */
 export const file_lampid_option_v1_http: GenFile = /*@__PURE__*/
-  fileDesc("ChtsYW1waWQvb3B0aW9uL3YxL2h0dHAucHJvdG8SEGxhbXBpZC5vcHRpb24udjE6SgoOc3VjY2Vzc19zdGF0dXMSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjVjQMgASgFUg1zdWNjZXNzU3RhdHVziAEBOlMKE2NhY2hlX3N0YWxlX3NlY29uZHMSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjWjQMgASgFUhFjYWNoZVN0YWxlU2Vjb25kc4gBAWIGcHJvdG8z", [file_google_protobuf_descriptor]);
+  fileDesc("ChtsYW1waWQvb3B0aW9uL3YxL2h0dHAucHJvdG8SEGxhbXBpZC5vcHRpb24udjEiLAoLRGVwcmVjYXRpb24SDQoFc2luY2UYASABKAkSDgoGc3Vuc2V0GAIgASgJOkoKDnN1Y2Nlc3Nfc3RhdHVzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY1Y0DIAEoBVINc3VjY2Vzc1N0YXR1c4gBATpTChNjYWNoZV9zdGFsZV9zZWNvbmRzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY1o0DIAEoBVIRY2FjaGVTdGFsZVNlY29uZHOIAQE6ZAoLZGVwcmVjYXRpb24SHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjXjQMgASgLMh0ubGFtcGlkLm9wdGlvbi52MS5EZXByZWNhdGlvblILZGVwcmVjYXRpb26IAQFiBnByb3RvMw", [file_google_protobuf_descriptor]);
+
+/**
+ * Deprecation is what callers of a deprecated method are told in headers (docs/deprecation.md). Dates are days in UTC, such
+ * as 2027-06-30.
+ *
+ * @generated from message lampid.option.v1.Deprecation
+ */
+export type Deprecation = Message<"lampid.option.v1.Deprecation"> & {
+  /**
+   * The first day on which the method is deprecated (RFC 9745). Required.
+   *
+   * @generated from field: string since = 1;
+   */
+  since: string;
+
+  /**
+   * The day from which it may be gone (RFC 8594), at least 180 days after `since`. Empty as long as it is not decided.
+   *
+   * @generated from field: string sunset = 2;
+   */
+  sunset: string;
+};
+
+/**
+ * Describes the message lampid.option.v1.Deprecation.
+ * Use `create(DeprecationSchema)` to create a new message.
+ */
+export const DeprecationSchema: GenMessage<Deprecation> = /*@__PURE__*/
+  messageDesc(file_lampid_option_v1_http, 0);
 
 /**
  * HTTP status of a successful REST answer, e.g. 201 for a create. Default: 200. Allowed: 200 to 299.
@@ -32,4 +62,12 @@ export const success_status: GenExtension<MethodOptions, number> = /*@__PURE__*/
  */
 export const cache_stale_seconds: GenExtension<MethodOptions, number> = /*@__PURE__*/
   extDesc(file_lampid_option_v1_http, 1);
+
+/**
+ * When a method became deprecated and when it ends. Every method with `option deprecated = true` has it, and no other.
+ *
+ * @generated from extension: optional lampid.option.v1.Deprecation deprecation = 50903;
+ */
+export const deprecation: GenExtension<MethodOptions, Deprecation> = /*@__PURE__*/
+  extDesc(file_lampid_option_v1_http, 2);
 

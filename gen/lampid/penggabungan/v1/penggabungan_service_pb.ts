@@ -5,213 +5,20 @@
 // @generated from file lampid/penggabungan/v1/penggabungan_service.proto (package lampid.penggabungan.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.ts";
 import type { HitunganWilayah, KelompokPenduduk } from "../../dukcapil/v1/penduduk_hub_pb.ts";
 import { file_lampid_dukcapil_v1_penduduk_hub } from "../../dukcapil/v1/penduduk_hub_pb.ts";
-import type { Message, UnknownEnum } from "@bufbuild/protobuf";
+import type { BarisDisisihkan, HasilGabung } from "./penggabungan_pb.ts";
+import { file_lampid_penggabungan_v1_penggabungan } from "./penggabungan_pb.ts";
+import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file lampid/penggabungan/v1/penggabungan_service.proto.
  */
 export const file_lampid_penggabungan_v1_penggabungan_service: GenFile = /*@__PURE__*/
-  fileDesc("CjFsYW1waWQvcGVuZ2dhYnVuZ2FuL3YxL3BlbmdnYWJ1bmdhbl9zZXJ2aWNlLnByb3RvEhZsYW1waWQucGVuZ2dhYnVuZ2FuLnYxIrYBCgtIYXNpbEdhYnVuZxIMCgRiYXJ1GAEgASgFEhIKCmRpcGVyYmFydWkYAiABKAUSEwoLdGFrX2JlcnViYWgYAyABKAUSDwoHZGl0dXR1cBgEIAEoBRITCgtrZWRhbHV3YXJzYRgFIAEoBRIPCgdrb25mbGlrGAYgASgFEg0KBWdhbmRhGAcgASgFEhMKC2Rpa2FyYW50aW5hGAggASgFEhUKDWRpa2lyaW1fdWxhbmcYCSABKAUipQIKD0JhcmlzRGlzaXNpaGthbhI8CgVzZWJhYhgBIAEoDjItLmxhbXBpZC5wZW5nZ2FidW5nYW4udjEuQmFyaXNEaXNpc2loa2FuLlNlYmFiEg4KBmFsYXNhbhgCIAEoCRINCgVrb2xvbRgDIAEoCRIQCgNpc2kYBCABKAxCA4ABARIOCgZpZF9odWIYBSABKAMSDQoFdmVyc2kYBiABKAMSFAoMa29kZV93aWxheWFoGAcgASgJIm4KBVNlYmFiEhUKEVNFQkFCX1VOU1BFQ0lGSUVEEAASEwoPU0VCQUJfS0FSQU5USU5BEAESEQoNU0VCQUJfS09ORkxJSxACEg8KC1NFQkFCX0dBTkRBEAMSFQoRU0VCQUJfS0VEQUxVV0FSU0EQBCKuAgoUTWVyZ2VQZW5kdWR1a1JlcXVlc3QSVQoMc2lua3JvbmlzYXNpGAEgASgJQj+6SDxyOjI4XnNpbmtyb25pc2FzaS9bMC05YS1mXXs4fSgtWzAtOWEtZl17NH0pezN9LVswLTlhLWZdezEyfSQSTQoGYmFnaWFuGAIgASgJQj26SDpyODI2XihJRHxbMC05XXsyfShcLlswLTldezJ9KFwuWzAtOV17Mn0oXC5bMC05XXs0fSk/KT8pPykkEhAKCHVqaV9jb2JhGAMgASgIEj4KCGtlbG9tcG9rGAQgASgLMiQubGFtcGlkLmR1a2NhcGlsLnYxLktlbG9tcG9rUGVuZHVkdWtCBrpIA8gBARINCgVwYWtzYRgFIAEoCBIPCgdrb3Jla3NpGAYgASgIIqwBChVNZXJnZVBlbmR1ZHVrUmVzcG9uc2USDgoGc2FtcGFpGAEgASgJEjIKBWhhc2lsGAIgASgLMiMubGFtcGlkLnBlbmdnYWJ1bmdhbi52MS5IYXNpbEdhYnVuZxI7CgpkaXNpc2loa2FuGAMgAygLMicubGFtcGlkLnBlbmdnYWJ1bmdhbi52MS5CYXJpc0Rpc2lzaWhrYW4SEgoKZGlwdWxpaGthbhgEIAMoAyJsChVIaXR1bmdQZW5kdWR1a1JlcXVlc3QSUwoMa29kZV93aWxheWFoGAEgASgJQj26SDpyODI2XihJRHxbMC05XXsyfShcLlswLTldezJ9KFwuWzAtOV17Mn0oXC5bMC05XXs0fSk/KT8pPykkIk4KFkhpdHVuZ1BlbmR1ZHVrUmVzcG9uc2USNAoHd2lsYXlhaBgBIAMoCzIjLmxhbXBpZC5kdWtjYXBpbC52MS5IaXR1bmdhbldpbGF5YWgy/QEKE1BlbmdnYWJ1bmdhblNlcnZpY2UScAoNTWVyZ2VQZW5kdWR1axIsLmxhbXBpZC5wZW5nZ2FidW5nYW4udjEuTWVyZ2VQZW5kdWR1a1JlcXVlc3QaLS5sYW1waWQucGVuZ2dhYnVuZ2FuLnYxLk1lcmdlUGVuZHVkdWtSZXNwb25zZSgBMAESdAoOSGl0dW5nUGVuZHVkdWsSLS5sYW1waWQucGVuZ2dhYnVuZ2FuLnYxLkhpdHVuZ1BlbmR1ZHVrUmVxdWVzdBouLmxhbXBpZC5wZW5nZ2FidW5nYW4udjEuSGl0dW5nUGVuZHVkdWtSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_buf_validate_validate, file_lampid_dukcapil_v1_penduduk_hub]);
-
-/**
- * HasilGabung says what became of rows of the hub. Their sum is the number of rows, but for dikirim_ulang.
- *
- * @generated from message lampid.penggabungan.v1.HasilGabung
- */
-export type HasilGabung = Message<"lampid.penggabungan.v1.HasilGabung"> & {
-  /**
-   * Inserted: the registry did not have them.
-   *
-   * @generated from field: int32 baru = 1;
-   */
-  baru: number;
-
-  /**
-   * Updated: the hub's state was newer.
-   *
-   * @generated from field: int32 diperbarui = 2;
-   */
-  diperbarui: number;
-
-  /**
-   * Left as they are: the registry has this very state.
-   *
-   * @generated from field: int32 tak_berubah = 3;
-   */
-  takBerubah: number;
-
-  /**
-   * Closed: the hub withdrew the row (a tombstone).
-   *
-   * @generated from field: int32 ditutup = 4;
-   */
-  ditutup: number;
-
-  /**
-   * Stale: the registry has a newer state of the hub.
-   *
-   * @generated from field: int32 kedaluwarsa = 5;
-   */
-  kedaluwarsa: number;
-
-  /**
-   * Conflicts: a local change is not acknowledged, so the row is for a person to decide.
-   *
-   * @generated from field: int32 konflik = 6;
-   */
-  konflik: number;
-
-  /**
-   * Duplicates: another row of the hub has the same NIK; the one with the lower id is kept.
-   *
-   * @generated from field: int32 ganda = 7;
-   */
-  ganda: number;
-
-  /**
-   * Quarantined: the row breaks a rule.
-   *
-   * @generated from field: int32 dikarantina = 8;
-   */
-  dikarantina: number;
-
-  /**
-   * Rows that the hub sent a second time, and that count in none of the others.
-   *
-   * @generated from field: int32 dikirim_ulang = 9;
-   */
-  dikirimUlang: number;
-};
-
-/**
- * Describes the message lampid.penggabungan.v1.HasilGabung.
- * Use `create(HasilGabungSchema)` to create a new message.
- */
-export const HasilGabungSchema: GenMessage<HasilGabung> = /*@__PURE__*/
-  messageDesc(file_lampid_penggabungan_v1_penggabungan_service, 0);
-
-/**
- * BarisDisisihkan is a row that was put aside for a person.
- *
- * @generated from message lampid.penggabungan.v1.BarisDisisihkan
- */
-export type BarisDisisihkan = Message<"lampid.penggabungan.v1.BarisDisisihkan"> & {
-  /**
-   * Why.
-   *
-   * @generated from field: lampid.penggabungan.v1.BarisDisisihkan.Sebab sebab = 1;
-   */
-  sebab: BarisDisisihkan_Sebab;
-
-  /**
-   * The rule, UPPER_SNAKE_CASE: NIK_FORMAT, WILAYAH_UNKNOWN and the like.
-   *
-   * @generated from field: string alasan = 2;
-   */
-  alasan: string;
-
-  /**
-   * The field that is wrong, as PendudukHub writes it; empty when it is not about one field.
-   *
-   * @generated from field: string kolom = 3;
-   */
-  kolom: string;
-
-  /**
-   * A PendudukHub, encoded as it came, fields that nobody knows among them.
-   *
-   * @generated from field: bytes isi = 4;
-   */
-  isi: Uint8Array;
-
-  /**
-   * The hub's number of the row.
-   *
-   * @generated from field: int64 id_hub = 5;
-   */
-  idHub: bigint;
-
-  /**
-   * The hub's number of its state.
-   *
-   * @generated from field: int64 versi = 6;
-   */
-  versi: bigint;
-
-  /**
-   * The row's wilayah as it came.
-   *
-   * @generated from field: string kode_wilayah = 7;
-   */
-  kodeWilayah: string;
-};
-
-/**
- * Describes the message lampid.penggabungan.v1.BarisDisisihkan.
- * Use `create(BarisDisisihkanSchema)` to create a new message.
- */
-export const BarisDisisihkanSchema: GenMessage<BarisDisisihkan> = /*@__PURE__*/
-  messageDesc(file_lampid_penggabungan_v1_penggabungan_service, 1);
-
-/**
- * Sebab says why.
- *
- * @generated from enum lampid.penggabungan.v1.BarisDisisihkan.Sebab
- */
-export const BarisDisisihkan_Sebab = {
-  /**
-   * Never sent.
-   *
-   * @generated from enum value: SEBAB_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED: 0,
-
-  /**
-   * The row breaks a rule.
-   *
-   * @generated from enum value: SEBAB_KARANTINA = 1;
-   */
-  KARANTINA: 1,
-
-  /**
-   * A local change is not acknowledged.
-   *
-   * @generated from enum value: SEBAB_KONFLIK = 2;
-   */
-  KONFLIK: 2,
-
-  /**
-   * Another row of the hub has the same NIK.
-   *
-   * @generated from enum value: SEBAB_GANDA = 3;
-   */
-  GANDA: 3,
-
-  /**
-   * The registry has a newer state.
-   *
-   * @generated from enum value: SEBAB_KEDALUWARSA = 4;
-   */
-  KEDALUWARSA: 4,
-} as const;
-
-/**
- * Sebab says why.
- *
- * @generated from enum lampid.penggabungan.v1.BarisDisisihkan.Sebab
- */
-export type BarisDisisihkan_Sebab = (typeof BarisDisisihkan_Sebab)[keyof typeof BarisDisisihkan_Sebab] | UnknownEnum;
-
-/**
- * Describes the enum lampid.penggabungan.v1.BarisDisisihkan.Sebab.
- */
-export const BarisDisisihkan_SebabSchema: GenEnum<BarisDisisihkan_Sebab> = /*@__PURE__*/
-  enumDesc(file_lampid_penggabungan_v1_penggabungan_service, 1, 0);
+  fileDesc("CjFsYW1waWQvcGVuZ2dhYnVuZ2FuL3YxL3BlbmdnYWJ1bmdhbl9zZXJ2aWNlLnByb3RvEhZsYW1waWQucGVuZ2dhYnVuZ2FuLnYxIq4CChRNZXJnZVBlbmR1ZHVrUmVxdWVzdBJVCgxzaW5rcm9uaXNhc2kYASABKAlCP7pIPHI6Mjhec2lua3JvbmlzYXNpL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBJNCgZiYWdpYW4YAiABKAlCPbpIOnI4MjZeKElEfFswLTldezJ9KFwuWzAtOV17Mn0oXC5bMC05XXsyfShcLlswLTldezR9KT8pPyk/KSQSEAoIdWppX2NvYmEYAyABKAgSPgoIa2Vsb21wb2sYBCABKAsyJC5sYW1waWQuZHVrY2FwaWwudjEuS2Vsb21wb2tQZW5kdWR1a0IGukgDyAEBEg0KBXBha3NhGAUgASgIEg8KB2tvcmVrc2kYBiABKAgirAEKFU1lcmdlUGVuZHVkdWtSZXNwb25zZRIOCgZzYW1wYWkYASABKAkSMgoFaGFzaWwYAiABKAsyIy5sYW1waWQucGVuZ2dhYnVuZ2FuLnYxLkhhc2lsR2FidW5nEjsKCmRpc2lzaWhrYW4YAyADKAsyJy5sYW1waWQucGVuZ2dhYnVuZ2FuLnYxLkJhcmlzRGlzaXNpaGthbhISCgpkaXB1bGloa2FuGAQgAygDImwKFUhpdHVuZ1BlbmR1ZHVrUmVxdWVzdBJTCgxrb2RlX3dpbGF5YWgYASABKAlCPbpIOnI4MjZeKElEfFswLTldezJ9KFwuWzAtOV17Mn0oXC5bMC05XXsyfShcLlswLTldezR9KT8pPyk/KSQiTgoWSGl0dW5nUGVuZHVkdWtSZXNwb25zZRI0Cgd3aWxheWFoGAEgAygLMiMubGFtcGlkLmR1a2NhcGlsLnYxLkhpdHVuZ2FuV2lsYXlhaDL9AQoTUGVuZ2dhYnVuZ2FuU2VydmljZRJwCg1NZXJnZVBlbmR1ZHVrEiwubGFtcGlkLnBlbmdnYWJ1bmdhbi52MS5NZXJnZVBlbmR1ZHVrUmVxdWVzdBotLmxhbXBpZC5wZW5nZ2FidW5nYW4udjEuTWVyZ2VQZW5kdWR1a1Jlc3BvbnNlKAEwARJ0Cg5IaXR1bmdQZW5kdWR1axItLmxhbXBpZC5wZW5nZ2FidW5nYW4udjEuSGl0dW5nUGVuZHVkdWtSZXF1ZXN0Gi4ubGFtcGlkLnBlbmdnYWJ1bmdhbi52MS5IaXR1bmdQZW5kdWR1a1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_buf_validate_validate, file_lampid_dukcapil_v1_penduduk_hub, file_lampid_penggabungan_v1_penggabungan]);
 
 /**
  * MergePendudukRequest is one batch.
@@ -267,7 +74,7 @@ export type MergePendudukRequest = Message<"lampid.penggabungan.v1.MergePenduduk
  * Use `create(MergePendudukRequestSchema)` to create a new message.
  */
 export const MergePendudukRequestSchema: GenMessage<MergePendudukRequest> = /*@__PURE__*/
-  messageDesc(file_lampid_penggabungan_v1_penggabungan_service, 2);
+  messageDesc(file_lampid_penggabungan_v1_penggabungan_service, 0);
 
 /**
  * MergePendudukResponse acknowledges one batch: it is committed.
@@ -309,7 +116,7 @@ export type MergePendudukResponse = Message<"lampid.penggabungan.v1.MergePendudu
  * Use `create(MergePendudukResponseSchema)` to create a new message.
  */
 export const MergePendudukResponseSchema: GenMessage<MergePendudukResponse> = /*@__PURE__*/
-  messageDesc(file_lampid_penggabungan_v1_penggabungan_service, 3);
+  messageDesc(file_lampid_penggabungan_v1_penggabungan_service, 1);
 
 /**
  * HitungPendudukRequest says which residents.
@@ -330,7 +137,7 @@ export type HitungPendudukRequest = Message<"lampid.penggabungan.v1.HitungPendud
  * Use `create(HitungPendudukRequestSchema)` to create a new message.
  */
 export const HitungPendudukRequestSchema: GenMessage<HitungPendudukRequest> = /*@__PURE__*/
-  messageDesc(file_lampid_penggabungan_v1_penggabungan_service, 4);
+  messageDesc(file_lampid_penggabungan_v1_penggabungan_service, 2);
 
 /**
  * HitungPendudukResponse counts them.
@@ -351,7 +158,7 @@ export type HitungPendudukResponse = Message<"lampid.penggabungan.v1.HitungPendu
  * Use `create(HitungPendudukResponseSchema)` to create a new message.
  */
 export const HitungPendudukResponseSchema: GenMessage<HitungPendudukResponse> = /*@__PURE__*/
-  messageDesc(file_lampid_penggabungan_v1_penggabungan_service, 5);
+  messageDesc(file_lampid_penggabungan_v1_penggabungan_service, 3);
 
 /**
  * PenggabunganService merges rows of the hub into the registry.

@@ -1,0 +1,190 @@
+// Every refusal in words for a person, in English and Indonesian. The `message` of a status stays as it is, for developers.
+import { Code } from "@connectrpc/connect";
+import { ERROR_DOMAIN } from "#chassis/refusal.ts";
+
+export type Texts = { readonly en: string; readonly id: string };
+
+/** By domain and reason of google.rpc.ErrorInfo. A test finds every reason of the code that is not here. */
+export const textsByReason: Readonly<Record<string, Readonly<Record<string, Texts>>>> = {
+  [ERROR_DOMAIN]: {
+    ALREADY_IN_KK: {
+      en: "One of these persons is already on a family card.",
+      id: "Salah satu anggota sudah tercatat dalam kartu keluarga lain.",
+    },
+    BATCH_CORRUPT: {
+      en: "The data arrived damaged. Please send it again.",
+      id: "Data rusak saat diterima. Silakan kirim ulang.",
+    },
+    CREDENTIALS_INVALID: {
+      en: "The username or the password is wrong.",
+      id: "Nama pengguna atau kata sandi salah.",
+    },
+    ETAG_MISMATCH: {
+      en: "Someone else has changed this in the meantime. Look at it again, then repeat your change.",
+      id: "Data ini telah diubah oleh pihak lain. Muat ulang, lalu ulangi perubahan Anda.",
+    },
+    EXPORT_FIELDS_DENIED: {
+      en: "You may not export some of these fields.",
+      id: "Anda tidak berwenang mengekspor sebagian kolom tersebut.",
+    },
+    FIELD_VIOLATION: {
+      en: "Some of what was entered is not valid. Please correct it.",
+      id: "Sebagian isian tidak sah. Silakan perbaiki.",
+    },
+    ISSUER_UNAVAILABLE: {
+      en: "Signing in is not possible at the moment. Please try again shortly.",
+      id: "Layanan masuk sedang tidak tersedia. Silakan coba beberapa saat lagi.",
+    },
+    KARANTINA_DECIDED: {
+      en: "This row has already been decided.",
+      id: "Baris ini sudah diputuskan.",
+    },
+    KARANTINA_UNREADABLE: {
+      en: "This row can no longer be opened.",
+      id: "Baris ini tidak dapat dibuka lagi.",
+    },
+    KEDALUWARSA: {
+      en: "The registry has a newer state of this row.",
+      id: "Data pada sistem lebih baru daripada baris ini.",
+    },
+    LOGIN_THROTTLED: {
+      en: "There were too many failed attempts. Please wait a minute.",
+      id: "Terlalu banyak percobaan gagal. Silakan tunggu satu menit.",
+    },
+    METHOD_DENIED: {
+      en: "Your role does not allow this.",
+      id: "Peran Anda tidak diizinkan melakukan tindakan ini.",
+    },
+    NIK_REGISTERED: {
+      en: "This NIK is already registered.",
+      id: "NIK ini sudah terdaftar.",
+    },
+    NIK_UNKNOWN: {
+      en: "This NIK is not registered.",
+      id: "NIK ini tidak terdaftar.",
+    },
+    NOT_DEAD_LETTERED: {
+      en: "Only a message that could not be delivered can be sent again.",
+      id: "Hanya pesan yang gagal terkirim yang dapat dikirim ulang.",
+    },
+    NOT_FOUND: {
+      en: "There is no such record.",
+      id: "Data tidak ditemukan.",
+    },
+    NOT_RUNNING: {
+      en: "Only a synchronisation that is running can be paused.",
+      id: "Hanya sinkronisasi yang sedang berjalan yang dapat dijeda.",
+    },
+    NO_POLICY: {
+      en: "This is not allowed to anyone yet.",
+      id: "Tindakan ini belum diizinkan bagi siapa pun.",
+    },
+    OVERLOADED: {
+      en: "The service is busy. Please try again shortly.",
+      id: "Layanan sedang sibuk. Silakan coba beberapa saat lagi.",
+    },
+    OWN_ACCOUNT: {
+      en: "Nobody administers their own account.",
+      id: "Anda tidak dapat mengelola akun Anda sendiri.",
+    },
+    PASSWORD_EXPIRED: {
+      en: "This is an initial password. Choose your own on the sign-in page first.",
+      id: "Ini kata sandi awal. Tentukan kata sandi Anda sendiri di halaman masuk terlebih dahulu.",
+    },
+    PENDUDUK_UNAVAILABLE: {
+      en: "The population registry cannot be reached. Please try again shortly.",
+      id: "Layanan data penduduk sedang tidak tersedia. Silakan coba beberapa saat lagi.",
+    },
+    REQUEST_ID_REUSED: {
+      en: "This was already sent with other content.",
+      id: "Permintaan dengan nomor yang sama sudah dikirim dengan isi berbeda.",
+    },
+    ROLE_DENIED: {
+      en: "You may not administer accounts of this role.",
+      id: "Anda tidak berwenang mengelola akun dengan peran tersebut.",
+    },
+    RUN_HAS_CHANGED: {
+      en: "The synchronisation has just changed. Please look again.",
+      id: "Status sinkronisasi baru saja berubah. Silakan lihat kembali.",
+    },
+    RUN_IS_KEPT: {
+      en: "Synchronisations are kept as records and cannot be deleted.",
+      id: "Riwayat sinkronisasi disimpan sebagai arsip dan tidak dapat dihapus.",
+    },
+    RUN_IS_NOT_OVER: {
+      en: "The synchronisation is not over. Cancel it first.",
+      id: "Sinkronisasi belum selesai. Batalkan terlebih dahulu.",
+    },
+    RUN_IS_OVER: {
+      en: "The synchronisation is over.",
+      id: "Sinkronisasi sudah berakhir.",
+    },
+    SERIALS_EXHAUSTED: {
+      en: "Every serial number for this area and day is used up.",
+      id: "Nomor urut untuk wilayah dan tanggal ini sudah habis.",
+    },
+    SINKRONISASI_BERJALAN: {
+      en: "Another synchronisation of this area is under way.",
+      id: "Sinkronisasi lain untuk wilayah ini sedang berjalan.",
+    },
+    STORE_UNAVAILABLE: {
+      en: "The data cannot be reached at the moment. Please try again shortly.",
+      id: "Penyimpanan data sedang tidak tersedia. Silakan coba beberapa saat lagi.",
+    },
+    TOKEN_INVALID: {
+      en: "You are not signed in, or no longer. Please sign in again.",
+      id: "Anda belum masuk atau sesi Anda telah berakhir. Silakan masuk kembali.",
+    },
+    USERNAME_TAKEN: {
+      en: "This username is taken.",
+      id: "Nama pengguna ini sudah dipakai.",
+    },
+    WILAYAH_DENIED: {
+      en: "This lies outside your area.",
+      id: "Data ini berada di luar wilayah kewenangan Anda.",
+    },
+    WILAYAH_RETIRED: {
+      en: "This administrative area is no longer in use.",
+      id: "Wilayah administrasi ini sudah tidak berlaku.",
+    },
+  },
+};
+
+/** For what has no reason, or one of a newer service: by the code alone. */
+export const textsByCode: Readonly<Record<number, Texts>> = {
+  [Code.Canceled]: { en: "The request was cancelled.", id: "Permintaan dibatalkan." },
+  [Code.InvalidArgument]: {
+    en: "Some of what was sent is not valid.",
+    id: "Sebagian data yang dikirim tidak sah.",
+  },
+  [Code.DeadlineExceeded]: {
+    en: "This took too long. Please try again.",
+    id: "Permintaan memakan waktu terlalu lama. Silakan coba lagi.",
+  },
+  [Code.NotFound]: { en: "There is no such thing here.", id: "Yang Anda cari tidak ditemukan." },
+  [Code.AlreadyExists]: { en: "This exists already.", id: "Data ini sudah ada." },
+  [Code.PermissionDenied]: { en: "This is not allowed to you.", id: "Anda tidak berwenang melakukan ini." },
+  [Code.ResourceExhausted]: {
+    en: "There were too many requests. Please wait a moment.",
+    id: "Terlalu banyak permintaan. Silakan tunggu sejenak.",
+  },
+  [Code.FailedPrecondition]: {
+    en: "This is not possible in the present state.",
+    id: "Tindakan ini tidak dapat dilakukan pada keadaan saat ini.",
+  },
+  [Code.Aborted]: {
+    en: "This has changed in the meantime. Please try again.",
+    id: "Data telah berubah. Silakan coba lagi.",
+  },
+  [Code.OutOfRange]: { en: "This is out of range.", id: "Nilai di luar jangkauan." },
+  [Code.Unimplemented]: { en: "This is not offered.", id: "Layanan ini tidak tersedia." },
+  [Code.Unavailable]: {
+    en: "The service is not available at the moment. Please try again shortly.",
+    id: "Layanan sedang tidak tersedia. Silakan coba beberapa saat lagi.",
+  },
+  [Code.Unauthenticated]: { en: "Please sign in.", id: "Silakan masuk terlebih dahulu." },
+  [Code.Internal]: {
+    en: "Something went wrong on our side.",
+    id: "Terjadi kesalahan pada sistem kami.",
+  },
+};
