@@ -1,5 +1,5 @@
 // Verifies access tokens (JWT, RFC 9068) against the issuer's keys, once per token.
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
 import type { Caller } from "./caller.ts";
 import type { IssuerDiscovery } from "./issuer-discovery.ts";
@@ -65,7 +65,7 @@ export function tokenVerifier(options: TokenVerifierOptions): TokenVerifier {
     const match = authorization === null ? null : /^Bearer +([A-Za-z0-9._~+/=-]+)$/i.exec(authorization);
     if (!match) throw unauthenticated("send an access token as 'Authorization: Bearer <token>'");
     const token = match[1]!;
-    const cacheKey = createHash("sha256").update(token).digest("base64");
+    const cacheKey = hash("sha256", token, "base64");
     const known = cache.get(cacheKey);
     if (known) {
       if (known.expiresAtMs > now()) return known.caller;
