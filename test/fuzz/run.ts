@@ -12,7 +12,7 @@ import { findSchemathesis } from "./schemathesis.ts";
 
 /** The same calls in every run, unless asked for others. */
 const SEED = process.env.LAMPID_TEST_SEED || "1";
-const EXAMPLES = "12";
+const EXAMPLES = "10";
 const TIMEOUT_MS = 180_000;
 const CHECKS = [
   "not_a_server_error",
@@ -44,7 +44,7 @@ function fuzz(gateway: string, token: string): Promise<number> {
     ["run", `${gateway}/openapi.json`, "--no-color", "--warnings=off", "--continue-on-failure"],
     ["--header", `Authorization: Bearer ${token}`],
     // Streams that watch something would last for an hour.
-    ["--header", "X-Server-Timeout: 2", "--request-timeout", "15"],
+    ["--header", "X-Server-Timeout: 5", "--request-timeout", "15"],
     ["--checks", CHECKS.join(",")],
     ["--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES, "--seed", SEED, "--workers", "1"],
     process.argv.slice(2),
