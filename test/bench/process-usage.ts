@@ -39,10 +39,23 @@ function pidsOf(dataDir: string): [string, number][] {
 
 /** Its own, and that of children that have ended (PostgreSQL's backends), and of those that live. */
 function cpuSecondsOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const stat = readProc(pid, "stat");
+  // A backend that has ended meanwhile: its time is its parent's now.
+  if (stat === "") return 0;
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const ticks = fields.slice(11, 15).reduce((sum, each) => sum + Number(each), 0);
   return ticks / TICKS_PER_SECOND + childrenOf(pid).reduce((sum, child) => sum + cpuSecondsOf(child), 0);
+}
+
+/** "" for a process that is not there any more. */
+function readProc(pid: number, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ESRCH") return "";
+    throw error;
+  }
 }
 
 /** Its children; not theirs. */
@@ -58,8 +71,7 @@ function peakMibOf(pid: number): number {
 
 /** Shared buffers would count once a backend, so what is shared is divided. No peak: as it is now. */
 function pssMibOf(pid: number): number {
-  const own =
-    Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1] ?? 0) / 1024;
+  const own = Number(/^Pss:\s+(\d+)/m.exec(readProc(pid, "smaps_rollup"))?.[1] ?? 0) / 1024;
   return Math.round(own + childrenOf(pid).reduce((sum, child) => sum + pssMibOf(child), 0));
 }
 
