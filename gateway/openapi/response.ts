@@ -136,6 +136,15 @@ function streamContent(schema: JsonSchema, example: JsonValue): Record<string, M
       },
       example,
     },
+    "application/json": {
+      schema: {
+        type: "array",
+        description:
+          "Every message in one array. A failure on the way cuts it off: it is not closed, and so is no JSON.",
+        items: schema,
+      },
+      example: [example],
+    },
     "text/event-stream": {
       schema: {
         type: "string",

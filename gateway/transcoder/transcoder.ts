@@ -14,18 +14,12 @@ import type { GenExtension } from "@bufbuild/protobuf/codegenv2";
 import type { MethodOptions } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createAsyncIterable } from "@connectrpc/connect/protocol";
-import {
-  answerCodings,
-  type Coding,
-  chooseCoding,
-  chooseFormat,
-  type StreamFormat,
-  streamCodings,
-} from "./accept.ts";
+import { answerCodings, type Coding, chooseCoding, chooseFormat, streamCodings } from "./accept.ts";
 import { type Binding, createBinding } from "./binding.ts";
 import { type BodyLimits, CallerGone, checkJsonType, isFormType, readBody, refuseUnread } from "./body.ts";
 import { compressedBytesMin, decodeBody, encodeBody, isCompressible } from "./content-coding.ts";
 import { etagHeader, fillEtag, matchesTag } from "./etag.ts";
+import { type Framing, framings, rawFraming } from "./framing.ts";
 import { createRouter } from "./router.ts";
 import { RuleError, readHttpRules } from "./rule.ts";
 import { type HttpRuleConfig, readServiceConfigRules } from "./service-config.ts";
@@ -240,13 +234,9 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       }
       const { headers } = request;
       const isStream = method.methodKind === "server_streaming";
-      const format = !isStream
-        ? "ndjson"
-        : binding.writeRaw !== undefined
-          ? "raw"
-          : chooseFormat(headers.accept);
       // Refused before the call: what a caller cannot take must not be done for it either.
-      checkCoding(headers["accept-encoding"], format, isStream);
+      const framing = isStream ? framingOf(binding, request) : undefined;
+      checkCoding(headers["accept-encoding"], framing === undefined ? answerCodings : codingsOf(framing));
       const timeoutMs = deadlineOf(request, isStream ? streaming.timeout : timeout);
       const isForm = formBodies && binding.readForm !== undefined && isFormType(request);
       let body: Buffer | undefined;
@@ -277,7 +267,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       if (method.methodKind === "unary") {
         httpStatus = await answerUnary(endpoint, method, input, leftMs, request, response);
       } else {
-        code = await answerStream(endpoint, method, input, leftMs, format, request, response);
+        code = await answerStream(endpoint, method, input, leftMs, framing!, request, response);
       }
     } catch (error) {
       ({ code, httpStatus } = answerError(error, method, request, response));
@@ -346,7 +336,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     method: DescMethodServerStreaming,
     input: Message,
     leftMs: number,
-    format: StreamFormat | "raw",
+    framing: Framing,
     request: Request,
     response: Response,
   ): Promise<number> {
@@ -368,7 +358,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     let messages: AsyncIterator<Message> | undefined;
     let hasBegun = false;
     const { coding } = chooseCoding(request.headers["accept-encoding"], streamCodings);
-    const answer = createStreamAnswer(response, { format, coding, headOnly, heartbeatMs, lingerMs, signal });
+    const answer = createStreamAnswer(response, { framing, coding, headOnly, heartbeatMs, lingerMs, signal });
     try {
       const headers = pickHeaders(request, forwardHeaders);
       let header = new Headers();
@@ -379,7 +369,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
         return messages.next();
       });
       // Bytes have the type that the first message names: without it there is no head to send.
-      let next = format === "raw" ? await first : await atMost(headWaitMs, first);
+      let next = writeRaw !== undefined ? await first : await atMost(headWaitMs, first);
       // Written before the head is: what cannot be written at all is an HTTP error, too.
       let chunk = next === undefined || next.done === true ? undefined : write(next.value);
       hasBegun = true;
@@ -505,10 +495,19 @@ async function atMost<T>(waitMs: number, promise: Promise<T>): Promise<T | undef
   return Promise.race([promise, enough]).finally(() => clearTimeout(timer));
 }
 
+/** The format of a stream for its caller; throws 406 when it takes none. */
+function framingOf(binding: Binding, request: Request): Framing {
+  return binding.writeRaw === undefined ? framings[chooseFormat(request.headers.accept)] : rawFraming;
+}
+
+function codingsOf(framing: Framing): readonly Coding[] {
+  return framing.compresses ? streamCodings : [];
+}
+
 /** Throws 406 for a caller that takes neither a coding nor none. What has no parameters cannot refuse. */
-function checkCoding(accepted: string | undefined, format: StreamFormat | "raw", isStream: boolean): void {
+function checkCoding(accepted: string | undefined, codings: readonly Coding[]): void {
   if (accepted?.includes(";")) {
-    chooseCoding(accepted, isStream && format !== "ndjson" ? [] : isStream ? streamCodings : answerCodings);
+    chooseCoding(accepted, codings);
   }
 }
 
