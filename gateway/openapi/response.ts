@@ -41,7 +41,7 @@ export function successResponse(
   }
   const schema = field === undefined ? schemas.message(output) : schemas.value(field);
   const example = field === undefined ? examples.message(output, "answer") : examples.field(field, "answer");
-  if (method.methodKind !== "server_streaming") {
+  if (method.methodKind === "unary" || method.methodKind === "client_streaming") {
     return {
       description: comment,
       ...(hasEtag ? { headers: { ETag: { $ref: "#/components/headers/ETag" } } } : {}),

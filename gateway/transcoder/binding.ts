@@ -4,8 +4,6 @@ import {
   type DescField,
   type DescMessage,
   type DescMethod,
-  type DescMethodServerStreaming,
-  type DescMethodUnary,
   fromJson,
   type JsonObject,
   type JsonValue,
@@ -36,12 +34,9 @@ import { parseTemplate, type Template, type Variable, variableValue } from "./te
 import { toJsonTolerant } from "./unknown-any.ts";
 import { describeField, findViolations } from "./violations.ts";
 
-/** A method that takes one message: one HTTP request can carry it. */
-export type BoundMethod = DescMethodUnary | DescMethodServerStreaming;
-
 /** A rule, compiled. */
 export interface Binding {
-  readonly method: BoundMethod;
+  readonly method: DescMethod;
   readonly httpMethod: string;
   readonly template: Template;
   /** Whether the rule reads a body at all. */
@@ -61,6 +56,8 @@ export interface Binding {
     body: Buffer | undefined,
     contentType?: string | undefined,
   ): Message;
+  /** Makes a message of a body that is a stream of them, from the body alone: what the URL says is in the first. */
+  readNext(body: Buffer): Message;
   /** Makes the input message from a body that is a form; undefined where a form cannot be the body. */
   readonly readForm: ((segments: readonly string[], query: string, form: Buffer) => Message) | undefined;
   /** Makes the body of the answer, or one message of it: JSON without a line break. */
@@ -80,12 +77,11 @@ export function createBinding(method: DescMethod, rule: HttpRule, options: Bindi
   const fail = (reason: string): never => {
     throw new RuleError(method, reason);
   };
-  if (!isBound(method)) {
-    return fail(
-      `a ${method.methodKind} method cannot be bound to HTTP: a request body is one message (use Connect or gRPC)`,
-    );
-  }
   const { input, output } = method;
+  const takesStream = isUpload(method);
+  if (takesStream && rule.body === "") {
+    fail(`a ${method.methodKind} method needs a body: its messages come in it`);
+  }
   if (rule.method === "") {
     fail("the rule has no HTTP method");
   }
@@ -101,7 +97,8 @@ export function createBinding(method: DescMethod, rule: HttpRule, options: Bindi
   const takesRaw =
     rule.body === "*" ? isHttpBody(input) : body?.fieldKind === "message" && isHttpBody(body.message);
   const requestId = input.fields.find((field) => field.name === "request_id");
-  const fillMask = rule.method === "PATCH" ? createMaskFiller(input, body, template) : undefined;
+  const fillMask =
+    rule.method === "PATCH" && !takesStream ? createMaskFiller(input, body, template) : undefined;
 
   // Passing a registry makes protobuf-es look for extensions in every message, so it is passed where an Any can be.
   const inputRegistry = mayHoldAny(input) ? options.registry : undefined;
@@ -145,6 +142,17 @@ export function createBinding(method: DescMethod, rule: HttpRule, options: Bindi
       }
       return message;
     },
+    readNext(bytes) {
+      if (takesRaw) {
+        return readRaw(bytes);
+      }
+      if (body === undefined) {
+        return readMessage(parseBody(bytes));
+      }
+      const message = create(input);
+      readBodyField(message, body, parseBody(bytes));
+      return message;
+    },
     readForm: createFormReader(),
     write: createWriter(output, rule.responseBody, options, fail),
     writeRaw: createRawWriter(output, rule.responseBody),
@@ -152,7 +160,12 @@ export function createBinding(method: DescMethod, rule: HttpRule, options: Bindi
 
   /** What is a query of a GET is a form of a POST, as HTML sends it; with a body field there is no place for one. */
   function createFormReader(): Binding["readForm"] {
-    if (takesRaw || body !== undefined || (rule.body === "" && !formMethods.has(rule.method))) {
+    if (
+      takesStream ||
+      takesRaw ||
+      body !== undefined ||
+      (rule.body === "" && !formMethods.has(rule.method))
+    ) {
       return undefined;
     }
     const formReader = createQueryReader(input, inPath, "form");
@@ -202,8 +215,9 @@ export function createBinding(method: DescMethod, rule: HttpRule, options: Bindi
   }
 }
 
-function isBound(method: DescMethod): method is BoundMethod {
-  return method.methodKind === "unary" || method.methodKind === "server_streaming";
+/** Whether the body of a request is a stream of messages. */
+export function isUpload({ methodKind }: DescMethod): boolean {
+  return methodKind === "client_streaming" || methodKind === "bidi_streaming";
 }
 
 const stringType = 9; // ScalarType.STRING

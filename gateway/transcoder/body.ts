@@ -99,6 +99,13 @@ export function checkJsonType(request: Request): void {
   }
 }
 
+/** Whether the body is JSON texts, one a line. */
+export function isNdjsonType(request: Request): boolean {
+  return /^application\/(?:x-ndjson|ndjson|jsonl)\s*(?:;\s*charset="?utf-?8"?\s*)?$/i.test(
+    request.headers["content-type"]?.trim() ?? "",
+  );
+}
+
 /** Whether the body is a form, in UTF-8 (WHATWG URL, 5). */
 export function isFormType(request: Request): boolean {
   const type = request.headers["content-type"];
@@ -176,6 +183,34 @@ export function refuseUnread(
   request.on("data", onData);
   request.once("end", end);
   request.once("close", end);
+  request.resume();
+}
+
+/**
+ * Reads what is left of a body after its answer, and throws it away, so that its connection can serve on. One that goes on
+ * for too long loses it.
+ */
+export function discardRest(request: Request, response: Response): void {
+  if (request.readableEnded || request.destroyed) {
+    return;
+  }
+  if (request.httpVersionMajor >= 2) {
+    const { stream } = response as Http2ServerResponse;
+    response.writableFinished ? stream?.close() : response.once("finish", () => stream?.close());
+    return;
+  }
+  request.unpipe();
+  let bytes = 0;
+  const cut = () => request.socket.destroy();
+  const timer = setTimeout(cut, lingerMs);
+  request.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > lingerBytesMax) {
+      cut();
+    }
+  });
+  request.once("end", () => clearTimeout(timer));
+  request.once("close", () => clearTimeout(timer));
   request.resume();
 }
 

@@ -1,8 +1,9 @@
 // Serves the methods of gRPC services as REST, from their google.api.http annotations alone.
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import {
+  create,
   type DescMethod,
-  type DescMethodServerStreaming,
+  type DescMethodStreaming,
   type DescMethodUnary,
   type DescService,
   getOption,
@@ -15,11 +16,20 @@ import type { MethodOptions } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createAsyncIterable } from "@connectrpc/connect/protocol";
 import { answerCodings, type Coding, chooseCoding, chooseFormat, streamCodings } from "./accept.ts";
-import { type Binding, createBinding } from "./binding.ts";
-import { type BodyLimits, CallerGone, checkJsonType, isFormType, readBody, refuseUnread } from "./body.ts";
+import { type Binding, createBinding, isUpload } from "./binding.ts";
+import {
+  type BodyLimits,
+  CallerGone,
+  checkJsonType,
+  discardRest,
+  isFormType,
+  readBody,
+  refuseUnread,
+} from "./body.ts";
 import { compressedBytesMin, decodeBody, encodeBody, isCompressible } from "./content-coding.ts";
 import { etagHeader, fillEtag, matchesTag } from "./etag.ts";
 import { type Framing, framings, rawFraming } from "./framing.ts";
+import type { MessageSource } from "./message-source.ts";
 import { createRouter } from "./router.ts";
 import { RuleError, readHttpRules } from "./rule.ts";
 import { type HttpRuleConfig, readServiceConfigRules } from "./service-config.ts";
@@ -37,6 +47,7 @@ import {
 } from "./status.ts";
 import { createStreamAnswer } from "./stream-answer.ts";
 import { deadlineOf } from "./timeout.ts";
+import { openUpload, uploading } from "./upload.ts";
 
 /** A method option that holds an HTTP status. */
 export type SuccessStatusExtension = GenExtension<MethodOptions, number>;
@@ -166,6 +177,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
         binding,
         transport,
         successStatus,
+        isUpload: isUpload(method),
       });
       if (existing !== undefined) {
         const { name, parent } = existing.binding.method;
@@ -186,7 +198,8 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     switch (match.kind) {
       case "found": {
         const query = mark < 0 ? "" : url.slice(mark + 1);
-        serve(match.value, match.segments, query, request, response, context).catch(() => {
+        const serving = match.value.isUpload ? serveUpload : serve;
+        serving(match.value, match.segments, query, request, response, context).catch(() => {
           // Only a hook that throws gets here; a rejection that nobody hears would end the process.
           writeStatus(response, { code: Code.Internal, message: "internal error", details: [] }, 500);
         });
@@ -265,12 +278,69 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       }
       const leftMs = Math.max(1, Math.ceil(timeoutMs - (performance.now() - startedAtMs)));
       if (method.methodKind === "unary") {
-        httpStatus = await answerUnary(endpoint, method, input, leftMs, request, response);
+        httpStatus = await answerUnary(endpoint, method as DescMethodUnary, input, leftMs, request, response);
       } else {
-        code = await answerStream(endpoint, method, input, leftMs, framing!, request, response);
+        const inputs = createAsyncIterable([input]);
+        code = await answerStream(endpoint, inputs, leftMs, framing!, undefined, request, response);
       }
     } catch (error) {
       ({ code, httpStatus } = answerError(error, method, request, response));
+    }
+    onAnswer?.({ method, httpStatus, code, durationMs: performance.now() - startedAtMs });
+  }
+
+  /** Serves a request whose body is a stream of messages: it is read while the call runs. */
+  async function serveUpload(
+    endpoint: Endpoint,
+    segments: readonly string[],
+    query: string,
+    request: Request,
+    response: Response,
+    context: C,
+  ): Promise<void> {
+    const { binding, transport } = endpoint;
+    const { method } = binding;
+    const startedAtMs = performance.now();
+    let code = 0;
+    let httpStatus = endpoint.successStatus;
+    let inputs: MessageSource | undefined;
+    try {
+      const refused = admit?.(method, context);
+      if (refused !== undefined) {
+        throw refused;
+      }
+      const framing = method.methodKind === "bidi_streaming" ? framingOf(binding, request) : undefined;
+      checkCoding(
+        request.headers["accept-encoding"],
+        framing === undefined ? answerCodings : codingsOf(framing),
+      );
+      const leftMs = deadlineOf(request, streaming.timeout);
+      inputs = openUpload(request, binding, bodyLimits.maxBytes, (bytes, isFirst) =>
+        isFirst
+          ? binding.read(segments, query, bytes, request.headers["content-type"])
+          : binding.readNext(bytes),
+      );
+      if (framing === undefined) {
+        const whole = { ...endpoint, transport: uploading(transport, inputs) };
+        httpStatus = await answerUnary(
+          whole,
+          method as never,
+          create(method.input),
+          leftMs,
+          request,
+          response,
+        );
+      } else {
+        code = await answerStream(endpoint, inputs, leftMs, framing, inputs.broken, request, response);
+      }
+    } catch (error) {
+      // How a transport words what broke its input is its own affair.
+      const cause = inputs?.broken.aborted ? inputs.broken.reason : error;
+      ({ code, httpStatus } = answerError(cause, method, request, response));
+    }
+    inputs?.stop();
+    if (response.writableEnded) {
+      discardRest(request, response);
     }
     onAnswer?.({ method, httpStatus, code, durationMs: performance.now() - startedAtMs });
   }
@@ -328,22 +398,25 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
   }
 
   /**
-   * Relays a stream message by message: the next is asked for when the client has room for it. Throws what happens
+   * Relays a stream message by message: the next is asked for when the client has room for it. `broken` is aborted when the
+   * inputs cannot go on. Throws what happens
    * before the head is out; afterwards the error is part of the answer. Returns the google.rpc.Code at the end.
    */
   async function answerStream(
     { binding, transport, successStatus }: Endpoint,
-    method: DescMethodServerStreaming,
-    input: Message,
+    inputs: AsyncIterable<Message>,
     leftMs: number,
     framing: Framing,
+    broken: AbortSignal | undefined,
     request: Request,
     response: Response,
   ): Promise<number> {
+    const { method } = binding;
     const { drainSignal, headWaitMs, heartbeatMs, lingerMs } = streaming;
     const headOnly = request.method === "HEAD";
     const over = new AbortController();
-    const signal = drainSignal === undefined ? over.signal : AbortSignal.any([over.signal, drainSignal]);
+    const ends = [over.signal, drainSignal, broken].filter((each) => each !== undefined);
+    const signal = AbortSignal.any(ends);
     let isGone = false;
     const onClose = () => {
       isGone = true;
@@ -362,12 +435,13 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     try {
       const headers = pickHeaders(request, forwardHeaders);
       let header = new Headers();
-      const inputs = createAsyncIterable([input]);
-      const first = transport.stream(method, signal, leftMs, headers, inputs).then((answered) => {
-        header = answered.header;
-        messages = answered.message[Symbol.asyncIterator]();
-        return messages.next();
-      });
+      const first = transport
+        .stream(method as DescMethodStreaming, signal, leftMs, headers, inputs as never)
+        .then((answered) => {
+          header = answered.header;
+          messages = answered.message[Symbol.asyncIterator]();
+          return messages.next();
+        });
       // Bytes have the type that the first message names: without it there is no head to send.
       let next = writeRaw !== undefined ? await first : await atMost(headWaitMs, first);
       // Written before the head is: what cannot be written at all is an HTTP error, too.
@@ -399,6 +473,10 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       const cause = signal.aborted ? signal.reason : error;
       if (!hasBegun) {
         throw cause;
+      }
+      if (cause instanceof Refusal) {
+        await answer.fail(cause.status);
+        return cause.status.code;
       }
       const shown = shownTo(request, method, cause);
       await answer.fail(statusOf(shown, registry));
@@ -464,6 +542,7 @@ interface Endpoint {
   readonly binding: Binding;
   readonly transport: Transport;
   readonly successStatus: number;
+  readonly isUpload: boolean;
 }
 
 const forwardedByDefault = ["authorization", "traceparent", "tracestate", "x-request-id", "accept-language"];
