@@ -3,6 +3,7 @@ import { isUtf8 } from "node:buffer";
 import type { Http2ServerResponse } from "node:http2";
 import type { JsonValue } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
+import { createTextSplitter } from "./splitter.ts";
 import { badRequest, Refusal, type Request, type Response, writeStatus } from "./status.ts";
 
 export interface BodyLimits {
@@ -144,6 +145,19 @@ export function parseBody(body: Buffer): JsonValue {
         reason: "INVALID_JSON",
       },
     ]);
+  }
+}
+
+/** Like `parseBody`, but what follows the first JSON object is not looked at: Go's decoder reads no further. */
+export function parseFirst(body: Buffer): JsonValue {
+  try {
+    return parseBody(body);
+  } catch (error) {
+    const [first] = body.includes("{") ? createTextSplitter(body.length).push(body) : [];
+    if (first === undefined || first.bytes.length === body.length) {
+      throw error;
+    }
+    return parseBody(first.bytes);
   }
 }
 

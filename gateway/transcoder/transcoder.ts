@@ -27,6 +27,7 @@ import {
   refuseUnread,
 } from "./body.ts";
 import { compressedBytesMin, decodeBody, encodeBody, isCompressible } from "./content-coding.ts";
+import type { Dialect } from "./dialect.ts";
 import { etagHeader, fillEtag, matchesTag } from "./etag.ts";
 import { type Framing, framings, rawFraming } from "./framing.ts";
 import type { MessageSource } from "./message-source.ts";
@@ -41,6 +42,7 @@ import {
   Refusal,
   type Request,
   type Response,
+  type Status,
   statusOf,
   traceIdOf,
   writeStatus,
@@ -83,6 +85,8 @@ export interface TranscoderOptions<C = undefined> {
    * because a form is what a foreign page can send without CORS asking anybody.
    */
   readonly formBodies?: boolean;
+  /** Speak like another transcoder: dialect-grpc-gateway.ts. Default: as the README says. */
+  readonly dialect?: Dialect;
   /** How server-streaming methods are served. */
   readonly stream?: Partial<StreamOptions>;
   /** Write fields that hold their default. Default: false. */
@@ -152,8 +156,11 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
   const fixedHeaders = options.fixedHeaders ?? {};
   const streaming = { ...defaultStreamOptions, ...options.stream };
   const { admit, registry, requestId, onInternalError, onAnswer } = options;
-  const formBodies = options.formBodies ?? false;
+  const { dialect } = options;
+  const formBodies = dialect !== undefined || (options.formBodies ?? false);
+  const bindingOptions = { ...options, ...dialect?.binding };
   const configured = options.httpRules && readServiceConfigRules(options.httpRules, options.services);
+  const metadataOf = dialect?.metadataOf ?? ((request: Request) => pickHeaders(request, forwardHeaders));
   const router = createRouter<Endpoint>();
   const routes: Route[] = [];
   for (const service of options.services) {
@@ -172,14 +179,19 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     const transport = options.transportFor(service);
     const successStatus = successStatusOf(method, options.successStatus);
     for (const rule of rules) {
-      const binding = createBinding(method, rule, options);
-      const existing = router.add(binding.template, binding.httpMethod, {
-        binding,
-        transport,
-        successStatus,
-        isUpload: isUpload(method),
-      });
-      if (existing !== undefined) {
+      const binding = createBinding(method, rule, bindingOptions);
+      const existing = router.add(
+        binding.template,
+        binding.httpMethod,
+        {
+          binding,
+          transport,
+          successStatus,
+          isUpload: isUpload(method),
+        },
+        dialect !== undefined,
+      );
+      if (existing !== undefined && dialect === undefined) {
         const { name, parent } = existing.binding.method;
         throw new RuleError(
           method,
@@ -194,7 +206,10 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     const url = request.url ?? "/";
     const mark = url.indexOf("?");
     const path = mark < 0 ? url : url.slice(0, mark);
-    const match = router.find(request.method ?? "GET", path);
+    const match =
+      dialect === undefined
+        ? router.find(request.method ?? "GET", path)
+        : dialect.find(router, request, path);
     switch (match.kind) {
       case "found": {
         const query = mark < 0 ? "" : url.slice(mark + 1);
@@ -207,7 +222,10 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       }
       case "method": {
         const allow = match.allow.join(", ");
-        if (request.method === "OPTIONS") {
+        if (dialect !== undefined) {
+          const { status, httpStatus } = dialect.wrongMethod;
+          writeStatus(response, status, httpStatus, fixedHeaders);
+        } else if (request.method === "OPTIONS") {
           (response as ServerResponse).writeHead(204, { ...fixedHeaders, allow }).end();
         } else {
           const status = { code: Code.Unimplemented, message: `this path allows ${allow}`, details: [] };
@@ -248,7 +266,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       const { headers } = request;
       const isStream = method.methodKind === "server_streaming";
       // Refused before the call: what a caller cannot take must not be done for it either.
-      const framing = isStream ? framingOf(binding, request) : undefined;
+      const framing = isStream ? framingOf(binding, request, dialect) : undefined;
       checkCoding(headers["accept-encoding"], framing === undefined ? answerCodings : codingsOf(framing));
       const timeoutMs = deadlineOf(request, isStream ? streaming.timeout : timeout);
       const isForm = formBodies && binding.readForm !== undefined && isFormType(request);
@@ -256,7 +274,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       if (binding.hasBody || isForm) {
         body = await readBody(request, bodyLimits);
         if (body.length > 0) {
-          if (!isForm && !binding.takesRaw) {
+          if (!isForm && !binding.takesRaw && dialect === undefined) {
             checkJsonType(request);
           }
           const coding = headers["content-encoding"];
@@ -309,14 +327,15 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       if (refused !== undefined) {
         throw refused;
       }
-      const framing = method.methodKind === "bidi_streaming" ? framingOf(binding, request) : undefined;
+      const framing =
+        method.methodKind === "bidi_streaming" ? framingOf(binding, request, dialect) : undefined;
       checkCoding(
         request.headers["accept-encoding"],
         framing === undefined ? answerCodings : codingsOf(framing),
       );
       const leftMs = deadlineOf(request, streaming.timeout);
       inputs = openUpload(request, binding, bodyLimits.maxBytes, (bytes, isFirst) =>
-        isFirst
+        isFirst && binding.readsUrl
           ? binding.read(segments, query, bytes, request.headers["content-type"])
           : binding.readNext(bytes),
       );
@@ -354,7 +373,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     request: Request,
     response: Response,
   ): Promise<number> {
-    const headers = pickHeaders(request, forwardHeaders);
+    const headers = metadataOf(request);
     const abort = new AbortController();
     const onClose = () => abort.abort();
     response.once("close", onClose);
@@ -390,6 +409,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     if (coding !== undefined) {
       body = await compress(body, coding, request, head);
     }
+    dialect?.putTrailers(request, response, head, answer.trailer);
     if (!response.destroyed) {
       (response as ServerResponse).writeHead(successStatus, head);
       (response as ServerResponse).end(body);
@@ -433,7 +453,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     const { coding } = chooseCoding(request.headers["accept-encoding"], streamCodings);
     const answer = createStreamAnswer(response, { framing, coding, headOnly, heartbeatMs, lingerMs, signal });
     try {
-      const headers = pickHeaders(request, forwardHeaders);
+      const headers = metadataOf(request);
       let header = new Headers();
       const first = transport
         .stream(method as DescMethodStreaming, signal, leftMs, headers, inputs as never)
@@ -493,6 +513,10 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
 
   function headOf(header: Headers): OutgoingHttpHeaders {
     const head: OutgoingHttpHeaders = { ...fixedHeaders };
+    if (dialect !== undefined) {
+      dialect.putHeaders(head, header);
+      return head;
+    }
     for (const name of answerHeaders) {
       const value = header.get(name);
       if (value !== null) {
@@ -505,7 +529,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
   /** What the caller may see of a failure; the hook hears of the rest. */
   function shownTo(request: Request, method: DescMethod, error: unknown): ConnectError {
     const traceId = traceIdOf(request.headers.traceparent);
-    const shown = presentable(error, traceId);
+    const shown = dialect?.present(error, traceId) ?? presentable(error, traceId);
     const isDrain = error !== undefined && error === streaming.drainSignal?.reason;
     if (!isDrain && (shown.code === Code.Internal || (shown !== error && shown.code === Code.Unavailable))) {
       onInternalError?.(error, method, traceId);
@@ -532,10 +556,41 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       return { code: error.status.code, httpStatus: error.httpStatus };
     }
     const shown = shownTo(request, method, error);
+    const status = statusOf(shown, registry);
+    if (dialect !== undefined) {
+      const httpStatus = httpStatusOf(shown.code);
+      answerInDialect(dialect, shown, status, httpStatus, method, request, response);
+      return { code: shown.code, httpStatus };
+    }
     const httpStatus = httpStatusOf(shown.code, request.headers["if-match"] !== undefined);
-    writeStatus(response, statusOf(shown, registry), httpStatus, fixedHeaders);
+    writeStatus(response, status, httpStatus, fixedHeaders);
     return { code: shown.code, httpStatus };
   }
+}
+
+/** An error of an upstream, with its metadata; of a stream in the frame of one that fails later. */
+function answerInDialect(
+  dialect: Dialect,
+  error: ConnectError,
+  status: Status,
+  httpStatus: number,
+  method: DescMethod,
+  request: Request,
+  response: Response,
+): void {
+  if (response.headersSent || response.destroyed) {
+    return;
+  }
+  const isStream = method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming";
+  const json = JSON.stringify(status);
+  const body = isStream ? dialect.framing.failure(json) : json;
+  const head: OutgoingHttpHeaders = { ...dialect.headersOf(error.code, error.rawMessage) };
+  dialect.putHeaders(head, error.metadata);
+  head["content-type"] = "application/json";
+  head["content-length"] = Buffer.byteLength(body);
+  dialect.putTrailers(request, response, head, error.metadata);
+  (response as ServerResponse).writeHead(httpStatus, head);
+  (response as ServerResponse).end(body);
 }
 
 interface Endpoint {
@@ -575,7 +630,10 @@ async function atMost<T>(waitMs: number, promise: Promise<T>): Promise<T | undef
 }
 
 /** The format of a stream for its caller; throws 406 when it takes none. */
-function framingOf(binding: Binding, request: Request): Framing {
+function framingOf(binding: Binding, request: Request, dialect: Dialect | undefined): Framing {
+  if (dialect !== undefined) {
+    return binding.writeRaw === undefined ? dialect.framing : dialect.rawFraming;
+  }
   return binding.writeRaw === undefined ? framings[chooseFormat(request.headers.accept)] : rawFraming;
 }
 
