@@ -4,7 +4,10 @@ import { Code, type ConnectError } from "@connectrpc/connect";
 import { isFormType } from "./body.ts";
 import type { Dialect } from "./dialect.ts";
 import type { Framing } from "./framing.ts";
-import { badRequest, presentable, type Request, type Response } from "./status.ts";
+import { base64Of, forwardedOf, printable } from "./metadata.ts";
+import { presentable, type Request, type Response } from "./status.ts";
+
+const lineFeed = Buffer.from("\n");
 
 /**
  * What its default marshaler, header matchers (of requests the one that takes `Grpc-Metadata-*`) and error handlers do.
@@ -29,7 +32,7 @@ export const grpcGatewayDialect: Dialect = {
   rawFraming: {
     contentType: undefined,
     open: "",
-    frame: (message) => Buffer.concat([Buffer.from(message as Uint8Array), lineFeed()]),
+    frame: (message) => Buffer.concat([Buffer.from(message as Uint8Array), lineFeed]),
     close: "",
     failure: (status) => `{"error":${status}}\n`,
     isCut: false,
@@ -69,22 +72,15 @@ export const grpcGatewayDialect: Dialect = {
       }
       const text = typeof value === "string" ? value : (value?.join(", ") ?? "");
       if (key.endsWith("-bin")) {
-        checkBase64(name, text);
+        base64Of(name, text);
       } else if (!printable.test(text)) {
         continue;
       }
       metadata[key] = text;
     }
-    const host = headers["x-forwarded-host"] ?? headers.host ?? headers[":authority"];
-    if (typeof host === "string" && host !== "" && printable.test(host)) {
-      metadata["x-forwarded-host"] = host;
-    }
-    const via = [headers["x-forwarded-for"]].flat().filter((each) => each && printable.test(each));
-    const address = request.socket?.remoteAddress?.replace(/^::ffff:/, "");
-    const hops = address === undefined ? via : [...via, address];
-    if (hops.length > 0) {
-      metadata["x-forwarded-for"] = hops.join(", ");
-    }
+    // It forwards the host and the addresses, not the protocol.
+    const { "x-forwarded-proto": _, ...forwarded } = forwardedOf(request);
+    Object.assign(metadata, forwarded);
     return metadata;
   },
 
@@ -160,20 +156,6 @@ function keyOf(name: string): string | undefined {
   );
   return isReserved || !/^[0-9a-z_.-]+$/.test(key) ? undefined : key;
 }
-
-function checkBase64(name: string, value: string): void {
-  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(value)) {
-    throw badRequest(`invalid binary header ${name}`, [
-      { field: name, description: "must be base64", reason: "INVALID_VALUE" },
-    ]);
-  }
-}
-
-function lineFeed(): Buffer {
-  return Buffer.from("\n");
-}
-
-const printable = /^[\x20-\x7e]*$/;
 
 /** The request headers of IANA's permanent registry that grpc-gateway passes on. */
 const permanent = new Set([

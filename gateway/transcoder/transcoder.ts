@@ -31,6 +31,7 @@ import type { Dialect } from "./dialect.ts";
 import { etagHeader, fillEtag, matchesTag } from "./etag.ts";
 import { type Framing, framings, rawFraming } from "./framing.ts";
 import type { MessageSource } from "./message-source.ts";
+import { createMetadataReader, putMetadata } from "./metadata.ts";
 import { createRouter } from "./router.ts";
 import { RuleError, readHttpRules } from "./rule.ts";
 import { type HttpRuleConfig, readServiceConfigRules } from "./service-config.ts";
@@ -72,8 +73,12 @@ export interface TranscoderOptions<C = undefined> {
   readonly requestId?: (key: string, context: C) => string;
   /** Request headers that travel upstream, lower case. Default: see README. */
   readonly forwardHeaders?: readonly string[];
+  /** Tell the upstream where a request came from: X-Forwarded-For, -Host and -Proto. Default: false. */
+  readonly forwarded?: boolean;
   /** Headers of the upstream's answer that travel back, lower case. Default: x-request-id. */
   readonly answerHeaders?: readonly string[];
+  /** Its trailers that travel back as headers of unary answers and of errors, lower case. Default: none. */
+  readonly answerTrailers?: readonly string[];
   /** Headers of every answer, such as `cache-control`. Default: none. */
   readonly fixedHeaders?: Readonly<Record<string, string>>;
   /** Deadline of a call: what its headers ask for (timeout.ts) capped at `maxMs`. Default: 15 s, at most 60 s. */
@@ -153,6 +158,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
   const bodyLimits = options.body ?? { maxBytes: 1024 * 1024, timeoutMs: 30_000 };
   const forwardHeaders = options.forwardHeaders ?? forwardedByDefault;
   const answerHeaders = options.answerHeaders ?? ["x-request-id"];
+  const answerTrailers = options.answerTrailers ?? [];
   const fixedHeaders = options.fixedHeaders ?? {};
   const streaming = { ...defaultStreamOptions, ...options.stream };
   const { admit, registry, requestId, onInternalError, onAnswer } = options;
@@ -160,7 +166,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
   const formBodies = dialect !== undefined || (options.formBodies ?? false);
   const bindingOptions = { ...options, ...dialect?.binding };
   const configured = options.httpRules && readServiceConfigRules(options.httpRules, options.services);
-  const metadataOf = dialect?.metadataOf ?? ((request: Request) => pickHeaders(request, forwardHeaders));
+  const metadataOf = dialect?.metadataOf ?? createMetadataReader(forwardHeaders, options.forwarded ?? false);
   const router = createRouter<Endpoint>();
   const routes: Route[] = [];
   for (const service of options.services) {
@@ -382,6 +388,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       .finally(() => response.off("close", onClose));
 
     const head = headOf(answer.header);
+    putMetadata(head, answerTrailers, answer.trailer);
     const etag =
       binding.answerEtagPath === undefined ? undefined : etagHeader(binding.answerEtagPath, answer.message);
     if (etag !== undefined) {
@@ -517,12 +524,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       dialect.putHeaders(head, header);
       return head;
     }
-    for (const name of answerHeaders) {
-      const value = header.get(name);
-      if (value !== null) {
-        head[name] = value;
-      }
-    }
+    putMetadata(head, answerHeaders, header);
     return head;
   }
 
@@ -563,7 +565,10 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       return { code: shown.code, httpStatus };
     }
     const httpStatus = httpStatusOf(shown.code, request.headers["if-match"] !== undefined);
-    writeStatus(response, status, httpStatus, fixedHeaders);
+    // Of a failure, head and trailers are one.
+    const head = headOf(shown.metadata);
+    putMetadata(head, answerTrailers, shown.metadata);
+    writeStatus(response, status, httpStatus, head as Record<string, string>);
     return { code: shown.code, httpStatus };
   }
 }
@@ -601,20 +606,6 @@ interface Endpoint {
 }
 
 const forwardedByDefault = ["authorization", "traceparent", "tracestate", "x-request-id", "accept-language"];
-
-/** Printable ASCII: gRPC metadata allows no more, and a header that breaks the rule must not break the call. */
-const printable = /^[\x20-\x7e]*$/;
-
-function pickHeaders(request: Request, names: readonly string[]): Record<string, string> {
-  const picked: Record<string, string> = {};
-  for (const name of names) {
-    const value = request.headers[name];
-    if (typeof value === "string" && printable.test(value)) {
-      picked[name] = value;
-    }
-  }
-  return picked;
-}
 
 function late(): ConnectError {
   return new ConnectError("the deadline was exceeded", Code.DeadlineExceeded);
