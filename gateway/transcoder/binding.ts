@@ -59,6 +59,8 @@ export interface Binding {
   ): Message;
   /** Whether path and query mean anything to the input. */
   readonly readsUrl: boolean;
+  /** Whether a stream of messages is JSON texts whatever its type says, and an array one of them. */
+  readonly textsOnly: boolean;
   /** Makes a message of a body that is a stream of them, from the body alone: what the URL says is in the first. */
   readNext(body: Buffer): Message;
   /** Makes the input message from a body that is a form; undefined where a form cannot be the body. */
@@ -168,6 +170,7 @@ export function createBinding(method: DescMethod, rule: HttpRule, options: Bindi
       return message;
     },
     readsUrl: !(takesStream && grpcGateway),
+    textsOnly: grpcGateway,
     readNext(bytes) {
       if (takesRaw) {
         return readRaw(bytes);

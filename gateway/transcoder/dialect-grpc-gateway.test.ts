@@ -1,8 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { grpcGatewayDialect } from "./dialect-grpc-gateway.ts";
-import { buildService, fakeStreamTransport, fakeTransport, type RuleSpec } from "./fixture.ts";
+import {
+  buildService,
+  fakeStreamTransport,
+  fakeTransport,
+  fakeUploadTransport,
+  type RuleSpec,
+} from "./fixture.ts";
 import { serveHttp } from "./fixture-server.ts";
 
 const rules: RuleSpec[] = [
@@ -103,6 +110,27 @@ test("metadata goes both ways under its prefixes, and callers cannot forge what 
     "x-forwarded-host": "h",
   });
   assert.equal((await call("GET /v1/books/b", { headers: { "grpc-metadata-key-bin": "!" } })).status, 400);
+});
+
+test("a stream to send is JSON texts, of which an array is none, and the URL says nothing about it", async (t) => {
+  const upload = buildService([{ method: "POST", template: "/v1/{name}:import" }], { clientStreaming: true });
+  const names: string[] = [];
+  const transport = fakeUploadTransport(async (books) => {
+    for await (const { name } of books as AsyncIterable<Message & { name: string }>) names.push(name);
+    return {};
+  });
+  const call = await serveHttp(t, {
+    services: [upload],
+    transportFor: () => transport,
+    dialect: grpcGatewayDialect,
+  });
+  const body = '{"pageCount":1}{"name":"b"}';
+  assert.equal(
+    (await call("POST /v1/a:import", { headers: { "content-type": "text/plain" }, body })).status,
+    200,
+  );
+  assert.deepEqual(names, ["", "b"]);
+  assert.equal((await call("POST /v1/a:import", { body: "[{}]" })).status, 400);
 });
 
 test("errors say what the upstream said, and 401 says it in WWW-Authenticate", async (t) => {

@@ -1,6 +1,6 @@
 // The dialect of grpc-gateway (Go), for clients that were written for it.
 import type { OutgoingHttpHeaders } from "node:http";
-import { Code, type ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { isFormType } from "./body.ts";
 import type { Dialect } from "./dialect.ts";
 import type { Framing } from "./framing.ts";
@@ -114,8 +114,13 @@ export const grpcGatewayDialect: Dialect = {
   present(error, traceId) {
     const shown = error as ConnectError;
     // What came by the wire is the upstream's to say; what a transport says of its own is not for callers.
-    const isSaid = presentable(error, traceId) === error || isFromWire(error);
-    return isSaid ? shown : presentable(error, traceId);
+    const presented = presentable(error, traceId);
+    if (presented === error || isFromWire(error)) {
+      return shown;
+    }
+    return presented.code === Code.DeadlineExceeded
+      ? new ConnectError("context deadline exceeded", Code.DeadlineExceeded)
+      : presented;
   },
 
   headersOf: (code, message): Record<string, string> =>

@@ -41,10 +41,10 @@ export function createLineSplitter(maxBytes: number): Splitter {
 }
 
 /**
- * JSON texts: the items of one array, or texts one after the other, between which there may be space. Only where each
+ * JSON texts: the items of one array (if `takesArrays`), or texts one after the other, between which there may be space. Only where each
  * begins and ends is looked at; whoever parses them finds what is wrong within.
  */
-export function createTextSplitter(maxBytes: number): Splitter {
+export function createTextSplitter(maxBytes: number, takesArrays = true): Splitter {
   const carry = createCarry(maxBytes);
   let kind: "unknown" | "texts" | "array" | "closed" = "unknown";
   /** In an array: what must come before the next thing. */
@@ -105,7 +105,7 @@ export function createTextSplitter(maxBytes: number): Splitter {
         if (kind === "closed") {
           throw broken("goes on after the end of the array");
         }
-        if (kind === "unknown" && byte === openBracket) {
+        if (takesArrays && kind === "unknown" && byte === openBracket) {
           kind = "array";
         } else if (kind === "array" && byte === comma && after === "item") {
           after = "comma";

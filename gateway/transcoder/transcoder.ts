@@ -591,6 +591,8 @@ function answerInDialect(
   const body = isStream ? dialect.framing.failure(json) : json;
   const head: OutgoingHttpHeaders = { ...dialect.headersOf(error.code, error.rawMessage) };
   dialect.putHeaders(head, error.metadata);
+  // The type of a gRPC answer without a message is not among its metadata in Go.
+  delete head["grpc-metadata-content-type"];
   head["content-type"] = "application/json";
   head["content-length"] = Buffer.byteLength(body);
   dialect.putTrailers(request, response, head, error.metadata);

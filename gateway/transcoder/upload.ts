@@ -11,11 +11,11 @@ import { Refusal, type Request } from "./status.ts";
 /** Starts to read the messages of a body, each of at most `maxBytes`. Throws 415 for a body of another type or coding. */
 export function openUpload(
   request: Request,
-  { takesRaw }: Binding,
+  binding: Binding,
   maxBytes: number,
   read: PartReader,
 ): MessageSource {
-  return readMessages(decodeStream(request), splitterFor(request, takesRaw, maxBytes), read);
+  return readMessages(decodeStream(request), splitterFor(request, binding, maxBytes), read);
 }
 
 /**
@@ -60,9 +60,12 @@ export function uploading(transport: Transport, inputs: MessageSource): Transpor
   };
 }
 
-function splitterFor(request: Request, takesRaw: boolean, maxBytes: number): Splitter {
+function splitterFor(request: Request, { takesRaw, textsOnly }: Binding, maxBytes: number): Splitter {
   if (takesRaw) {
     return createChunkSplitter();
+  }
+  if (textsOnly) {
+    return createTextSplitter(maxBytes, false);
   }
   if (isNdjsonType(request)) {
     return createLineSplitter(maxBytes);
