@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { ROOT } from "../services/mesh/processes.ts";
 
 const files = globSync("{services,gateway,proto,test}/**/*.{ts,mjs}", { cwd: ROOT })
-  .filter((path) => !path.includes("conformance/gen/"))
+  .filter((path) => !path.includes("conformance/gen/") && !path.includes("transcoder/dist/"))
   .sort()
   .map((path) => ({ path, text: readFileSync(join(ROOT, path), "utf8") }));
 const code = files.filter(({ path }) => !path.endsWith(".test.ts"));

@@ -150,9 +150,12 @@ test("an answer has the status of the option, a field of the message where the r
   });
 });
 
-test("a server stream is NDJSON with an error as its last line, or Server-Sent Events with their end", () => {
+test("a server stream is NDJSON with an error as its last line, an array, or Server-Sent Events with their end", () => {
   const { content } = success("get", "/v1/books:watch").response;
-  assert.deepEqual(Object.keys(content!), ["application/x-ndjson", "text/event-stream"]);
+  assert.deepEqual(Object.keys(content!), ["application/x-ndjson", "application/json", "text/event-stream"]);
+  assert.deepEqual(content!["application/json"]!.schema.items, {
+    $ref: "#/components/schemas/test.v1.Book",
+  });
   const line = content!["application/x-ndjson"]!.schema;
   assert.deepEqual(line.anyOf![0], { $ref: "#/components/schemas/test.v1.Book" });
   assert.deepEqual(line.anyOf![1]!.properties, { error: { $ref: "#/components/schemas/google.rpc.Status" } });

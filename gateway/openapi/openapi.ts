@@ -7,7 +7,7 @@ import {
   type JsonValue,
 } from "@bufbuild/protobuf";
 import type { FileDescriptorSet } from "@bufbuild/protobuf/wkt";
-import { createBinding } from "../transcoder/binding.ts";
+import { createBinding, isUpload } from "../transcoder/binding.ts";
 import { findField } from "../transcoder/field.ts";
 import { type HttpRule, readHttpRules } from "../transcoder/rule.ts";
 import { readComments, splitComment } from "./comment.ts";
@@ -217,7 +217,14 @@ export function createOpenApi(options: OpenApiOptions): OpenApiDocument {
       ...(description === "" ? {} : { description }),
       // No body is the empty message, which is good enough where nothing is required.
       required: body === undefined ? hasRequired(schema) : schemas.isRequired(body),
-      content: isRaw ? { "*/*": { schema: {} } } : { "application/json": media },
+      content: isRaw
+        ? { "*/*": { schema: {} } }
+        : isUpload(method)
+          ? {
+              "application/x-ndjson": media,
+              "application/json": { schema: { type: "array", items: schema } },
+            }
+          : { "application/json": media },
     };
   }
 

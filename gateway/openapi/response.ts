@@ -41,7 +41,7 @@ export function successResponse(
   }
   const schema = field === undefined ? schemas.message(output) : schemas.value(field);
   const example = field === undefined ? examples.message(output, "answer") : examples.field(field, "answer");
-  if (method.methodKind !== "server_streaming") {
+  if (method.methodKind === "unary" || method.methodKind === "client_streaming") {
     return {
       description: comment,
       ...(hasEtag ? { headers: { ETag: { $ref: "#/components/headers/ETag" } } } : {}),
@@ -135,6 +135,15 @@ function streamContent(schema: JsonSchema, example: JsonValue): Record<string, M
         anyOf: [schema, { type: "object", properties: { error: { $ref: statusRef } }, required: ["error"] }],
       },
       example,
+    },
+    "application/json": {
+      schema: {
+        type: "array",
+        description:
+          "Every message in one array. A failure on the way cuts it off: it is not closed, and so is no JSON.",
+        items: schema,
+      },
+      example: [example],
     },
     "text/event-stream": {
       schema: {

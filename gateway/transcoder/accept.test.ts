@@ -3,15 +3,20 @@ import { test } from "node:test";
 import { answerCodings, chooseCoding, chooseFormat, streamCodings } from "./accept.ts";
 import { Refusal } from "./status.ts";
 
-test("a stream is NDJSON unless Server-Sent Events are asked for by name or by a higher quality", () => {
-  const table: [string | undefined, "ndjson" | "sse"][] = [
+test("a stream is NDJSON unless Server-Sent Events or a JSON array are asked for by name or by a higher quality", () => {
+  const table: [string | undefined, "ndjson" | "sse" | "array"][] = [
     [undefined, "ndjson"],
     ["", "ndjson"],
     ["*/*", "ndjson"],
     ["application/x-ndjson", "ndjson"],
     ["Application/X-NDJSON; charset=utf-8", "ndjson"],
-    ["application/json", "ndjson"],
-    ["application/json, text/plain, */*", "ndjson"],
+    ["application/json", "array"],
+    ["application/json, text/plain, */*", "array"],
+    ["application/json, application/x-ndjson", "ndjson"],
+    ["application/json;q=0.5, */*;q=0.1", "array"],
+    ["application/json;q=0.5, */*", "ndjson"],
+    ["application/x-ndjson;q=0, application/*", "array"],
+    ["application/xml, */*;q=0.8", "ndjson"],
     ["application/*", "ndjson"],
     ["text/event-stream", "sse"],
     ["text/*", "sse"],
@@ -28,7 +33,7 @@ test("a stream is NDJSON unless Server-Sent Events are asked for by name or by a
   }
 });
 
-test("an Accept that allows neither is 406", () => {
+test("an Accept that allows none of them is 406", () => {
   for (const accept of ["text/html", "*/*;q=0", "application/xml, image/*", "text/event-stream;q=2", ",;="]) {
     assert.throws(
       () => chooseFormat(accept),

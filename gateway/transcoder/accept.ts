@@ -2,38 +2,41 @@
 import { Code } from "@connectrpc/connect";
 import { Refusal } from "./status.ts";
 
-/** One JSON text a line, or Server-Sent Events (WHATWG HTML, 9.2). */
-export type StreamFormat = "ndjson" | "sse";
-
-export const contentTypes: Readonly<Record<StreamFormat, string>> = {
-  ndjson: "application/x-ndjson",
-  sse: "text/event-stream",
-};
+/** One JSON text a line, Server-Sent Events (WHATWG HTML, 9.2), or one JSON array. */
+export type StreamFormat = "ndjson" | "sse" | "array";
 
 /**
  * The format of a stream by RFC 9110, 12.5.1: the higher quality wins, then the format that is named rather than covered
- * by a wildcard, then NDJSON. `application/json` is taken for NDJSON, as every line is JSON and most clients send it
- * without a thought. Throws 406 when neither is allowed.
+ * by a wildcard, then the order of the list below. An array is for who names `application/json`: only whoever has all of
+ * it knows that it is whole, so nobody gets one by a wildcard who could get NDJSON. Throws 406 when none is allowed.
  */
 export function chooseFormat(accept: string | undefined): StreamFormat {
   if (accept === undefined || accept.trim() === "") {
     return "ndjson";
   }
   const ranges = accept.split(",").map(parseRange);
-  const ndjson = preference(ranges, ["application/x-ndjson", "application/json", "application/*", "*/*"]);
-  const sse = preference(ranges, ["text/event-stream", undefined, "text/*", "*/*"]);
-  if (ndjson.quality === 0 && sse.quality === 0) {
-    throw new Refusal(
-      406,
-      Code.InvalidArgument,
-      `Accept must allow ${contentTypes.ndjson} or ${contentTypes.sse}`,
-    );
+  let chosen: StreamFormat | undefined;
+  let best = { quality: 0, rank: 0 };
+  for (const { format, names } of formats) {
+    const wish = preference(ranges, names);
+    if (wish.quality > best.quality || (chosen && wish.quality === best.quality && wish.rank < best.rank)) {
+      chosen = format;
+      best = wish;
+    }
   }
-  if (ndjson.quality !== sse.quality) {
-    return ndjson.quality > sse.quality ? "ndjson" : "sse";
+  if (chosen === undefined) {
+    const allowed = formats.map(({ names }) => names[0]).join(" or ");
+    throw new Refusal(406, Code.InvalidArgument, `Accept must allow ${allowed}`);
   }
-  return ndjson.rank <= sse.rank ? "ndjson" : "sse";
+  return chosen;
 }
+
+/** What ranges mean each format, the most specific first. */
+const formats: readonly { readonly format: StreamFormat; readonly names: readonly string[] }[] = [
+  { format: "ndjson", names: ["application/x-ndjson", "application/*", "*/*"] },
+  { format: "sse", names: ["text/event-stream", "text/*", "*/*"] },
+  { format: "array", names: ["application/json", "application/*", "*/*"] },
+];
 
 /** A coding that answers can have besides none. */
 export type Coding = "br" | "gzip";
@@ -99,7 +102,7 @@ function parseRange(text: string): Range {
 }
 
 /** Of the names that mean a format, the most specific first, the first that the header has; 0 when it has none. */
-function preference(ranges: readonly Range[], names: readonly (string | undefined)[]) {
+function preference(ranges: readonly Range[], names: readonly string[]) {
   for (const [rank, name] of names.entries()) {
     const range = ranges.find((each) => each.name === name);
     if (range !== undefined) {

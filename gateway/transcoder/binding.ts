@@ -4,8 +4,6 @@ import {
   type DescField,
   type DescMessage,
   type DescMethod,
-  type DescMethodServerStreaming,
-  type DescMethodUnary,
   fromJson,
   type JsonObject,
   type JsonValue,
@@ -14,7 +12,7 @@ import {
   type Registry,
   toJson,
 } from "@bufbuild/protobuf";
-import { parseBody, textOf } from "./body.ts";
+import { parseBody, parseFirst, textOf } from "./body.ts";
 import { findEtagPath } from "./etag.ts";
 import {
   type FieldPath,
@@ -34,14 +32,12 @@ import { type HttpRule, RuleError } from "./rule.ts";
 import { badRequest, type FieldViolation } from "./status.ts";
 import { parseTemplate, type Template, type Variable, variableValue } from "./template.ts";
 import { toJsonTolerant } from "./unknown-any.ts";
+import { addNulls } from "./unpopulated.ts";
 import { describeField, findViolations } from "./violations.ts";
-
-/** A method that takes one message: one HTTP request can carry it. */
-export type BoundMethod = DescMethodUnary | DescMethodServerStreaming;
 
 /** A rule, compiled. */
 export interface Binding {
-  readonly method: BoundMethod;
+  readonly method: DescMethod;
   readonly httpMethod: string;
   readonly template: Template;
   /** Whether the rule reads a body at all. */
@@ -61,6 +57,12 @@ export interface Binding {
     body: Buffer | undefined,
     contentType?: string | undefined,
   ): Message;
+  /** Whether path and query mean anything to the input. */
+  readonly readsUrl: boolean;
+  /** Whether a stream of messages is JSON texts whatever its type says, and an array one of them. */
+  readonly textsOnly: boolean;
+  /** Makes a message of a body that is a stream of them, from the body alone: what the URL says is in the first. */
+  readNext(body: Buffer): Message;
   /** Makes the input message from a body that is a form; undefined where a form cannot be the body. */
   readonly readForm: ((segments: readonly string[], query: string, form: Buffer) => Message) | undefined;
   /** Makes the body of the answer, or one message of it: JSON without a line break. */
@@ -73,6 +75,11 @@ export interface BindingOptions {
   readonly registry?: Registry;
   /** Write fields that hold their default, too. Default: false, as ProtoJSON. */
   readonly emitUnpopulated?: boolean;
+  /**
+   * Bind as grpc-gateway does: write what is not set, discard fields that are not known, read what follows the JSON of a
+   * body as nothing, take repeated fields in a path with commas, and forms like queries; no entity tags.
+   */
+  readonly grpcGateway?: boolean;
 }
 
 /** Compiles a rule; throws RuleError. */
@@ -80,32 +87,49 @@ export function createBinding(method: DescMethod, rule: HttpRule, options: Bindi
   const fail = (reason: string): never => {
     throw new RuleError(method, reason);
   };
-  if (!isBound(method)) {
-    return fail(
-      `a ${method.methodKind} method cannot be bound to HTTP: a request body is one message (use Connect or gRPC)`,
-    );
-  }
   const { input, output } = method;
+  const { grpcGateway = false } = options;
+  const takesStream = isUpload(method);
+  if (takesStream && rule.body === "" && !grpcGateway) {
+    fail(`a ${method.methodKind} method needs a body: its messages come in it`);
+  }
   if (rule.method === "") {
     fail("the rule has no HTTP method");
   }
-  const template = parse(rule.template, fail);
-  const pathSetters = template.variables.map((variable) => createPathSetter(input, variable, fail));
-  const body = rule.body === "" || rule.body === "*" ? undefined : findField(input, rule.body);
+  const template = parse(rule.template, fail, grpcGateway);
+  const parseJson = grpcGateway ? parseFirst : parseBody;
+  const pathSetters = template.variables.map((variable) =>
+    createPathSetter(input, variable, fail, grpcGateway),
+  );
+  // A field of a field, which http.proto does not know, is grpc-gateway's own.
+  const bodyPath =
+    rule.body === "" || rule.body === "*" || (rule.body.includes(".") && !grpcGateway)
+      ? undefined
+      : resolveFieldPath(input, rule.body.split("."));
+  const { field: body, parents: bodyParents } =
+    typeof bodyPath === "object" ? bodyPath : { field: undefined, parents: [] };
   if (body === undefined && rule.body !== "" && rule.body !== "*") {
     fail(`body: no field "${rule.body}" in ${input.typeName}`);
   }
   const inPath = template.variables.map((v) => v.path.join("."));
-  const bound = [...inPath, ...(rule.body === "" ? [] : [body?.name ?? "*"])];
-  const queryReader: QueryReader = createQueryReader(input, bound);
+  const bound = [
+    ...inPath,
+    ...(rule.body === "" ? [] : [typeof bodyPath === "object" ? bodyPath.name : "*"]),
+  ];
+  const queryReader: QueryReader = createQueryReader(input, bound, "query", grpcGateway);
   const takesRaw =
-    rule.body === "*" ? isHttpBody(input) : body?.fieldKind === "message" && isHttpBody(body.message);
+    rule.body === "*"
+      ? isHttpBody(input)
+      : bodyParents.length === 0 && body?.fieldKind === "message" && isHttpBody(body.message);
   const requestId = input.fields.find((field) => field.name === "request_id");
-  const fillMask = rule.method === "PATCH" ? createMaskFiller(input, body, template) : undefined;
+  const fillMask =
+    rule.method === "PATCH" && !takesStream
+      ? createMaskFiller(input, body, template, grpcGateway)
+      : undefined;
 
   // Passing a registry makes protobuf-es look for extensions in every message, so it is passed where an Any can be.
   const inputRegistry = mayHoldAny(input) ? options.registry : undefined;
-  const readOptions = { registry: inputRegistry };
+  const readOptions = { registry: inputRegistry, ignoreUnknownFields: grpcGateway };
 
   return {
     method,
@@ -115,8 +139,8 @@ export function createBinding(method: DescMethod, rule: HttpRule, options: Bindi
     requestIdField:
       requestId?.fieldKind === "scalar" && requestId.scalar === stringType ? requestId : undefined,
     takesRaw,
-    etagPath: findEtagPath(input, body),
-    answerEtagPath: findEtagPath(output, findField(output, rule.responseBody)),
+    etagPath: grpcGateway ? undefined : findEtagPath(input, body),
+    answerEtagPath: grpcGateway ? undefined : findEtagPath(output, findField(output, rule.responseBody)),
     read(segments, query, bytes, contentType) {
       let message: Message;
       let json: JsonValue | undefined;
@@ -125,12 +149,12 @@ export function createBinding(method: DescMethod, rule: HttpRule, options: Bindi
       } else if (takesRaw) {
         message = readRaw(bytes, contentType);
       } else if (body === undefined) {
-        json = parseBody(bytes);
+        json = parseJson(bytes);
         message = readMessage(json);
       } else {
         message = create(input);
         if (bytes.length > 0) {
-          json = parseBody(bytes);
+          json = parseJson(bytes);
           readBodyField(message, body, json);
         }
       }
@@ -145,6 +169,19 @@ export function createBinding(method: DescMethod, rule: HttpRule, options: Bindi
       }
       return message;
     },
+    readsUrl: !(takesStream && grpcGateway),
+    textsOnly: grpcGateway,
+    readNext(bytes) {
+      if (takesRaw) {
+        return readRaw(bytes);
+      }
+      if (body === undefined) {
+        return readMessage(parseJson(bytes));
+      }
+      const message = create(input);
+      readBodyField(message, body, parseJson(bytes));
+      return message;
+    },
     readForm: createFormReader(),
     write: createWriter(output, rule.responseBody, options, fail),
     writeRaw: createRawWriter(output, rule.responseBody),
@@ -152,10 +189,13 @@ export function createBinding(method: DescMethod, rule: HttpRule, options: Bindi
 
   /** What is a query of a GET is a form of a POST, as HTML sends it; with a body field there is no place for one. */
   function createFormReader(): Binding["readForm"] {
-    if (takesRaw || body !== undefined || (rule.body === "" && !formMethods.has(rule.method))) {
+    const fits = grpcGateway
+      ? rule.body === ""
+      : body === undefined && (rule.body !== "" || formMethods.has(rule.method));
+    if (takesStream || takesRaw || !fits) {
       return undefined;
     }
-    const formReader = createQueryReader(input, inPath, "form");
+    const formReader = createQueryReader(input, inPath, "form", grpcGateway);
     return (segments, query, form) => {
       const text = textOf(form);
       const message = create(input);
@@ -184,26 +224,35 @@ export function createBinding(method: DescMethod, rule: HttpRule, options: Bindi
     return message;
   }
 
+  function invalid(json: JsonValue) {
+    const found = findViolations(input, json, "", inputRegistry);
+    return invalidBody(grpcGateway ? found.filter(({ reason }) => reason !== "UNKNOWN_FIELD") : found);
+  }
+
   function readMessage(json: JsonValue): Message {
     try {
       return fromJson(input, json, readOptions);
     } catch {
-      throw invalidBody(findViolations(input, json, "", inputRegistry));
+      throw invalid(json);
     }
   }
 
   function readBodyField(message: Message, field: DescField, json: JsonValue): void {
-    const wrapped = { [field.jsonName]: json };
+    const wrapped = [...bodyParents, field].reduceRight<JsonValue>(
+      (inner, { jsonName }) => ({ [jsonName]: inner }),
+      json,
+    );
     try {
       mergeFromJson(input, message, wrapped, readOptions);
     } catch {
-      throw invalidBody(findViolations(input, wrapped, "", inputRegistry));
+      throw invalid(wrapped);
     }
   }
 }
 
-function isBound(method: DescMethod): method is BoundMethod {
-  return method.methodKind === "unary" || method.methodKind === "server_streaming";
+/** Whether the body of a request is a stream of messages. */
+export function isUpload({ methodKind }: DescMethod): boolean {
+  return methodKind === "client_streaming" || methodKind === "bidi_streaming";
 }
 
 const stringType = 9; // ScalarType.STRING
@@ -220,9 +269,9 @@ function invalidBody(violations: FieldViolation[]) {
   return badRequest("the request body is not valid", found);
 }
 
-function parse(source: string, fail: (reason: string) => never): Template {
+function parse(source: string, fail: (reason: string) => never, colonsInVerb: boolean): Template {
   try {
-    return parseTemplate(source);
+    return parseTemplate(source, { colonsInVerb });
   } catch (error) {
     return fail((error as Error).message);
   }
@@ -234,10 +283,15 @@ function createPathSetter(
   input: DescMessage,
   variable: Variable,
   fail: (reason: string) => never,
+  grpcGateway: boolean,
 ): PathSetter {
   for (const length of variable.path.keys()) {
     const part = resolveFieldPath(input, variable.path.slice(0, length + 1));
-    if (typeof part !== "string" && (part.field.fieldKind === "list" || part.field.fieldKind === "map")) {
+    const isLast = length === variable.path.length - 1;
+    if (
+      typeof part !== "string" &&
+      (part.field.fieldKind === "map" || (part.field.fieldKind === "list" && !(grpcGateway && isLast)))
+    ) {
       return fail(`path variable "${variable.path.join(".")}" must not be or lie in a repeated field`);
     }
   }
@@ -250,6 +304,9 @@ function createPathSetter(
     return fail(`path variable "${path.name}" cannot be a message`);
   }
   const { localName } = field;
+  if (field.fieldKind === "list") {
+    return createListSetter(variable, path);
+  }
   if (path.parents.length === 0 && field.scalar === stringType && field.oneof === undefined) {
     return (message, segments) => {
       (message as unknown as Record<string, unknown>)[localName] = variableValue(variable, segments);
@@ -257,10 +314,28 @@ function createPathSetter(
   }
   return (message, segments) => {
     try {
-      setField(message, path, textToJson(field, variableValue(variable, segments)));
+      setField(message, path, textToJson(field, variableValue(variable, segments), grpcGateway));
     } catch {
       throw badRequest("the path is not valid", [
         { field: path.name, description: describeField(field), reason: "INVALID_VALUE" },
+      ]);
+    }
+  };
+}
+
+/** Values between commas, as grpc-gateway takes them by default. */
+function createListSetter(variable: Variable, path: FieldPath): PathSetter {
+  return (message, segments) => {
+    const texts = variableValue(variable, segments).split(",");
+    try {
+      setField(
+        message,
+        path,
+        texts.map((text) => textToJson(path.field, text, true)),
+      );
+    } catch {
+      throw badRequest("the path is not valid", [
+        { field: path.name, description: describeField(path.field), reason: "INVALID_VALUE" },
       ]);
     }
   };
@@ -274,6 +349,7 @@ function createMaskFiller(
   input: DescMessage,
   body: DescField | undefined,
   template: Template,
+  grpcGateway: boolean,
 ): ((message: Message, json: JsonValue) => void) | undefined {
   const mask = input.fields.find(
     (field) => field.fieldKind === "message" && field.message.typeName === "google.protobuf.FieldMask",
@@ -297,14 +373,20 @@ function createMaskFiller(
       return;
     }
     const paths: string[] = [];
-    collectPaths(resource, json as JsonObject, "", paths);
+    collectPaths(resource, json as JsonObject, "", paths, grpcGateway);
     const given = paths.filter((path) => path !== "etag" && !fromPath.has(path));
     const target = message as unknown as Record<string, unknown>;
     target[mask.localName] = create(mask.message!, { paths: given } as never);
   };
 }
 
-function collectPaths(message: DescMessage, json: JsonObject, prefix: string, paths: string[]): void {
+function collectPaths(
+  message: DescMessage,
+  json: JsonObject,
+  prefix: string,
+  paths: string[],
+  intoStructs: boolean,
+): void {
   for (const key of Object.keys(json)) {
     const field = findField(message, key);
     if (field === undefined) {
@@ -319,11 +401,28 @@ function collectPaths(message: DescMessage, json: JsonObject, prefix: string, pa
       value !== null &&
       Object.keys(value).length > 0
     ) {
-      collectPaths(field.message, value as JsonObject, `${path}.`, paths);
+      collectPaths(field.message, value as JsonObject, `${path}.`, paths, intoStructs);
+    } else if (intoStructs && field.fieldKind === "message" && isStruct(field.message)) {
+      collectKeys(value!, path, paths);
     } else {
       paths.push(path);
     }
   }
+}
+
+/** grpc-gateway names the keys within a google.protobuf.Struct, too. */
+function collectKeys(value: JsonValue, path: string, paths: string[]): void {
+  if (typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length > 0) {
+    for (const [key, inner] of Object.entries(value)) {
+      collectKeys(inner, `${path}.${key}`, paths);
+    }
+  } else {
+    paths.push(path);
+  }
+}
+
+function isStruct({ typeName }: DescMessage): boolean {
+  return typeName === "google.protobuf.Struct" || typeName === "google.protobuf.Value";
 }
 
 function createWriter(
@@ -332,13 +431,21 @@ function createWriter(
   options: BindingOptions,
   fail: (reason: string) => never,
 ): (message: Message) => string {
+  const { grpcGateway = false } = options;
   const holdsAny = mayHoldAny(output);
   const writeOptions = {
-    alwaysEmitImplicit: options.emitUnpopulated ?? false,
+    alwaysEmitImplicit: (options.emitUnpopulated ?? false) || grpcGateway,
     registry: holdsAny ? options.registry : undefined,
   };
-  const write = (message: Message) =>
+  const writePlain = (message: Message) =>
     holdsAny ? toJsonTolerant(output, message, writeOptions) : toJson(output, message, writeOptions);
+  const write = grpcGateway
+    ? (message: Message) => {
+        const json = writePlain(message);
+        addNulls(output, message, json);
+        return json;
+      }
+    : writePlain;
   if (responseBody === "") {
     return (message) => JSON.stringify(write(message));
   }

@@ -3,6 +3,7 @@ import { isUtf8 } from "node:buffer";
 import type { Http2ServerResponse } from "node:http2";
 import type { JsonValue } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
+import { createTextSplitter } from "./splitter.ts";
 import { badRequest, Refusal, type Request, type Response, writeStatus } from "./status.ts";
 
 export interface BodyLimits {
@@ -99,6 +100,13 @@ export function checkJsonType(request: Request): void {
   }
 }
 
+/** Whether the body is JSON texts, one a line. */
+export function isNdjsonType(request: Request): boolean {
+  return /^application\/(?:x-ndjson|ndjson|jsonl)\s*(?:;\s*charset="?utf-?8"?\s*)?$/i.test(
+    request.headers["content-type"]?.trim() ?? "",
+  );
+}
+
 /** Whether the body is a form, in UTF-8 (WHATWG URL, 5). */
 export function isFormType(request: Request): boolean {
   const type = request.headers["content-type"];
@@ -140,6 +148,19 @@ export function parseBody(body: Buffer): JsonValue {
   }
 }
 
+/** Like `parseBody`, but what follows the first JSON object is not looked at: Go's decoder reads no further. */
+export function parseFirst(body: Buffer): JsonValue {
+  try {
+    return parseBody(body);
+  } catch (error) {
+    const [first] = body.includes("{") ? createTextSplitter(body.length).push(body) : [];
+    if (first === undefined || first.bytes.length === body.length) {
+      throw error;
+    }
+    return parseBody(first.bytes);
+  }
+}
+
 /**
  * Answers a request whose body stays unread, and ends its connection. Over HTTP/1.1 the rest is read and discarded for a
  * bounded while first: closing on unread bytes sends RST, which can overtake the answer. Over HTTP/2 only the stream is
@@ -176,6 +197,34 @@ export function refuseUnread(
   request.on("data", onData);
   request.once("end", end);
   request.once("close", end);
+  request.resume();
+}
+
+/**
+ * Reads what is left of a body after its answer, and throws it away, so that its connection can serve on. One that goes on
+ * for too long loses it.
+ */
+export function discardRest(request: Request, response: Response): void {
+  if (request.readableEnded || request.destroyed) {
+    return;
+  }
+  if (request.httpVersionMajor >= 2) {
+    const { stream } = response as Http2ServerResponse;
+    response.writableFinished ? stream?.close() : response.once("finish", () => stream?.close());
+    return;
+  }
+  request.unpipe();
+  let bytes = 0;
+  const cut = () => request.socket.destroy();
+  const timer = setTimeout(cut, lingerMs);
+  request.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > lingerBytesMax) {
+      cut();
+    }
+  });
+  request.once("end", () => clearTimeout(timer));
+  request.once("close", () => clearTimeout(timer));
   request.resume();
 }
 

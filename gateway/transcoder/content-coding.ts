@@ -1,8 +1,12 @@
 // Content codings (RFC 9110, 8.4) of request bodies and of whole answers: by zlib's threads, not on the event loop.
+import type { Readable, Transform } from "node:stream";
 import { promisify } from "node:util";
 import {
   brotliCompress,
   brotliDecompress,
+  createBrotliDecompress,
+  createGunzip,
+  createInflate,
   gunzip,
   gzip,
   inflate,
@@ -11,8 +15,8 @@ import {
 } from "node:zlib";
 import { Code } from "@connectrpc/connect";
 import type { Coding } from "./accept.ts";
-import { tooLarge } from "./body.ts";
-import { badRequest, Refusal } from "./status.ts";
+import { CallerGone, tooLarge } from "./body.ts";
+import { badRequest, Refusal, type Request } from "./status.ts";
 
 /** A smaller answer is not worth the time: its head and the packet that carries it are as large. */
 export const compressedBytesMin = 1024;
@@ -28,13 +32,7 @@ export async function decodeBody(body: Buffer, contentEncoding: string, maxBytes
   }
   const decode = decoderOf(coding, body);
   if (decode === undefined) {
-    throw new Refusal(
-      415,
-      Code.InvalidArgument,
-      "Content-Encoding must be one of gzip, deflate, br, identity",
-      [],
-      { "accept-encoding": "gzip, deflate, br" },
-    );
+    throw unknownCoding();
   }
   try {
     return await decode(body, { maxOutputLength: maxBytes });
@@ -42,10 +40,34 @@ export async function decodeBody(body: Buffer, contentEncoding: string, maxBytes
     if ((error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") {
       throw tooLarge(maxBytes);
     }
-    throw badRequest(`the request body is not valid ${coding}`, [
-      { field: "body", description: `must be whole and valid ${coding}`, reason: "INVALID_ENCODING" },
-    ]);
+    throw brokenCoding(coding);
   }
+}
+
+/** A request body that is read while it comes. */
+export interface BodyStream {
+  readonly body: Readable;
+  /** What an error of `body` means. */
+  explain(error: unknown): Error;
+}
+
+/**
+ * Undoes the coding of a request body while it is read; how large it gets is for its reader to bound. Throws 415 for a coding
+ * that is not known.
+ */
+export function decodeStream(request: Request): BodyStream {
+  const coding = request.headers["content-encoding"]?.trim().toLowerCase() ?? "";
+  if (coding === "" || coding === "identity") {
+    return { body: request, explain: () => new CallerGone() };
+  }
+  const body = streamDecoderOf(coding);
+  if (body === undefined) {
+    throw unknownCoding();
+  }
+  // Not by pipeline(): that would destroy the request, and with it the connection that the refusal goes out on.
+  request.pipe(body);
+  request.once("close", () => request.readableEnded || body.destroy());
+  return { body, explain: () => brokenCoding(coding) };
 }
 
 /** Compresses a whole answer. */
@@ -83,6 +105,37 @@ function decoderOf(coding: string, body: Buffer) {
     default:
       return undefined;
   }
+}
+
+/** Of a body whose first bytes have not come yet "deflate" is what the RFC says it is. */
+function streamDecoderOf(coding: string): Transform | undefined {
+  switch (coding) {
+    case "gzip":
+    case "x-gzip":
+      return createGunzip();
+    case "deflate":
+      return createInflate();
+    case "br":
+      return createBrotliDecompress();
+    default:
+      return undefined;
+  }
+}
+
+function unknownCoding(): Refusal {
+  return new Refusal(
+    415,
+    Code.InvalidArgument,
+    "Content-Encoding must be one of gzip, deflate, br, identity",
+    [],
+    { "accept-encoding": "gzip, deflate, br" },
+  );
+}
+
+function brokenCoding(coding: string): Refusal {
+  return badRequest(`the request body is not valid ${coding}`, [
+    { field: "body", description: `must be whole and valid ${coding}`, reason: "INVALID_ENCODING" },
+  ]);
 }
 
 /** RFC 1950, 2.2: method 8 in the low bits, and a multiple of 31. */

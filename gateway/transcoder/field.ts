@@ -40,13 +40,15 @@ export function findField(message: DescMessage, name: string): DescField | undef
 }
 
 /** Whether one value in a URL can spell this field; a repeated field takes several. */
-export function fitsUrl(field: DescField): boolean {
+export function fitsUrl(field: DescField, grpcGateway = false): boolean {
   switch (field.fieldKind) {
     case "scalar":
     case "enum":
       return true;
     case "message":
-      return urlMessages.has(field.message.typeName);
+      return (
+        urlMessages.has(field.message.typeName) || (grpcGateway && jsonMessages.has(field.message.typeName))
+      );
     case "list":
       return field.listKind !== "message" || urlMessages.has(field.message.typeName);
     case "map":
@@ -54,9 +56,18 @@ export function fitsUrl(field: DescField): boolean {
   }
 }
 
-/** The JSON value that text from a URL stands for; what does not fit the type is left for the JSON reader to refuse. */
-export function textToJson(field: DescField, text: string): JsonValue {
+/**
+ * The JSON value that text from a URL stands for; what does not fit the type is left for the JSON reader to refuse. With
+ * `grpcGateway` also by the words of Go: strconv.ParseBool, time.ParseDuration, and JSON where a message is any JSON.
+ */
+export function textToJson(field: DescField, text: string, grpcGateway = false): JsonValue {
   const type = field.message?.typeName;
+  if (grpcGateway) {
+    const value = goText(field, type, text);
+    if (value !== undefined) {
+      return value;
+    }
+  }
   if (field.scalar === boolType || type === "google.protobuf.BoolValue") {
     return text === "true" ? true : text === "false" ? false : text;
   }
@@ -69,6 +80,46 @@ export function textToJson(field: DescField, text: string): JsonValue {
   }
   return text;
 }
+
+function goText(field: DescField, type: string | undefined, text: string): JsonValue | undefined {
+  if (field.scalar === boolType || type === "google.protobuf.BoolValue") {
+    return /^(?:1|t|T|TRUE|True)$/.test(text)
+      ? true
+      : /^(?:0|f|F|FALSE|False)$/.test(text)
+        ? false
+        : undefined;
+  }
+  if (type === "google.protobuf.Duration") {
+    return goDuration(text);
+  }
+  if (type === "google.protobuf.Empty") {
+    return text === "" || text === "{}" ? {} : undefined;
+  }
+  return type !== undefined && jsonMessages.has(type) ? (JSON.parse(text) as JsonValue) : undefined;
+}
+
+/** `1h30m` as `5400s`; undefined for what is no such text. */
+function goDuration(text: string): string | undefined {
+  if (!/^[+-]?(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+$/.test(text)) {
+    return undefined;
+  }
+  let nanos = 0n;
+  for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)/g)) {
+    nanos += BigInt(Math.round(Number(number) * nanosByUnit[unit!]!));
+  }
+  const fraction = String(nanos % 1_000_000_000n).padStart(9, "0");
+  return `${text.startsWith("-") ? "-" : ""}${nanos / 1_000_000_000n}.${fraction}s`;
+}
+
+const nanosByUnit: Readonly<Record<string, number>> = {
+  ns: 1,
+  us: 1e3,
+  µs: 1e3,
+  ms: 1e6,
+  s: 1e9,
+  m: 60e9,
+  h: 3600e9,
+};
 
 /** Sets the field (appends, if it is repeated) from a JSON value. Throws what the JSON reader throws. */
 export function setField(message: Message, path: FieldPath, value: JsonValue): void {
@@ -161,6 +212,9 @@ const urlMessages = new Set(
     "UInt64Value",
   ].map((name) => `google.protobuf.${name}`),
 );
+
+/** Messages that grpc-gateway reads from a URL as JSON. */
+const jsonMessages = new Set(["Struct", "Value", "Empty"].map((name) => `google.protobuf.${name}`));
 
 const ownJsonMessages = new Set(
   ["Any", "Struct", "Value", "ListValue"].map((name) => `google.protobuf.${name}`),

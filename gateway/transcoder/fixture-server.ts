@@ -47,7 +47,8 @@ export async function serveHttp(t: TestContext, options: TranscoderOptions) {
         const done = (isWhole: boolean) => {
           const bytes = Buffer.concat(chunks);
           const text = bytes.toString();
-          const isJson = response.headers["content-type"] === "application/json" && text !== "";
+          const isJson =
+            response.headers["content-type"] === "application/json" && text !== "" && !text.endsWith("\n");
           resolve({
             status: response.statusCode!,
             headers: response.headers,

@@ -246,6 +246,45 @@ export function fakeStreamTransport(answer: (input: Message) => AsyncIterable<un
   return { transport, calls };
 }
 
+/** A transport for methods that take a stream: `answer` reads it, and returns its one answer or yields several. */
+export function fakeUploadTransport(
+  answer: (inputs: AsyncIterable<Message>) => Promise<unknown> | AsyncIterable<unknown>,
+): Transport {
+  return {
+    async stream(
+      method: DescMethod,
+      signal: AbortSignal,
+      _timeoutMs: number | undefined,
+      _header: unknown,
+      inputs: AsyncIterable<Message>,
+    ) {
+      const aborted = new Promise<never>((_, reject) => {
+        const abort = () => reject(ConnectError.from(signal.reason, Code.Canceled));
+        signal.aborted ? abort() : signal.addEventListener("abort", abort);
+      });
+      aborted.catch(() => {}); // may come after the end
+      const answered = answer(inputs);
+      const messages = (Symbol.asyncIterator in answered ? answered : once(answered))[Symbol.asyncIterator]();
+      const next = async () => {
+        const { done, value } = await Promise.race([messages.next(), aborted]);
+        return done ? { done, value } : { done, value: create(method.output, value as never) };
+      };
+      return {
+        stream: true,
+        method,
+        service: method.parent,
+        header: new Headers(),
+        trailer: new Headers(),
+        message: { [Symbol.asyncIterator]: () => ({ next }) },
+      };
+    },
+  } as unknown as Transport;
+}
+
+async function* once(answer: Promise<unknown>) {
+  yield await answer;
+}
+
 export interface StreamCall {
   readonly input: Record<string, unknown>;
   readonly timeoutMs: number | undefined;

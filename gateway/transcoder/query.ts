@@ -1,5 +1,5 @@
 // Sets message fields from the query string of a URL.
-import type { DescMessage, Message } from "@bufbuild/protobuf";
+import { type DescField, type DescMessage, type Message, ScalarType } from "@bufbuild/protobuf";
 import { type FieldPath, fitsUrl, ownerOf, resolveFieldPath, setField, textToJson } from "./field.ts";
 import { badRequest, type FieldViolation } from "./status.ts";
 import { describeField } from "./violations.ts";
@@ -18,6 +18,7 @@ export function createQueryReader(
   input: DescMessage,
   bound: readonly string[],
   kind: "query" | "form" = "query",
+  grpcGateway = false,
 ): QueryReader {
   const resolved = new Map<string, FieldPath | string>();
 
@@ -36,9 +37,21 @@ export function createQueryReader(
         violations.push({ field, description: "has a broken percent escape", reason: "INVALID_ESCAPE" });
         continue;
       }
-      const path = resolve(name);
+      // grpc-gateway takes an entry of a map as `field[key]=value`.
+      const entryOf = grpcGateway ? /^(.*)\[(.*)\]$/.exec(name) : null;
+      const path = resolve(entryOf?.[1] ?? name);
       if (typeof path === "string") {
+        if (grpcGateway) {
+          continue; // it may be for somebody else
+        }
         violations.push({ field: name.slice(0, 100), description: path, reason: "UNKNOWN_FIELD" });
+        continue;
+      }
+      if (path.field.fieldKind === "map" || entryOf !== null) {
+        const problem = applyEntry(message, path, entryOf?.[2], text);
+        if (problem !== undefined) {
+          violations.push({ field: path.name, ...problem });
+        }
         continue;
       }
       const entry = values.get(path.name);
@@ -49,7 +62,7 @@ export function createQueryReader(
       }
     }
     for (const { path, texts } of values.values()) {
-      const problem = apply(message, path, texts);
+      const problem = apply(message, path, texts, grpcGateway);
       if (problem !== undefined) {
         violations.push({ field: path.name, ...problem });
       }
@@ -76,7 +89,10 @@ export function createQueryReader(
     if (typeof path === "string") {
       return "is not a field of this request";
     }
-    if (path.parents.some((field) => field.fieldKind !== "message") || !fitsUrl(path.field)) {
+    if (
+      path.parents.some((field) => field.fieldKind !== "message") ||
+      !(fitsUrl(path.field, grpcGateway) || (grpcGateway && isScalarMap(path.field)))
+    ) {
       return `cannot be given in a ${kind}`;
     }
     const isBound = bound.some((b) => b === "*" || path.name === b || path.name.startsWith(`${b}.`));
@@ -88,6 +104,7 @@ function apply(
   message: Message,
   path: FieldPath,
   texts: string[],
+  grpcGateway: boolean,
 ): { description: string; reason: string } | undefined {
   const { field } = path;
   if (field.fieldKind !== "list" && texts.length > 1) {
@@ -100,13 +117,32 @@ function apply(
       return { description: `cannot be given together with ${other}`, reason: "ONEOF_CONFLICT" };
     }
   }
-  const json = texts.map((text) => textToJson(field, text));
   try {
+    const json = texts.map((text) => textToJson(field, text, grpcGateway));
     setField(message, path, field.fieldKind === "list" ? json : json[0]!);
     return undefined;
   } catch {
     return { description: describeField(field), reason: "INVALID_VALUE" };
   }
+}
+
+/** Sets one entry of a map of scalars. */
+function applyEntry(message: Message, path: FieldPath, key: string | undefined, text: string) {
+  const { field } = path;
+  try {
+    if (field.fieldKind !== "map" || key === undefined) {
+      throw new Error("not an entry of a map");
+    }
+    const value = field.scalar === ScalarType.BOOL ? text === "true" || text === "1" : text;
+    setField(message, path, { [key]: value });
+    return undefined;
+  } catch {
+    return { description: describeField(field), reason: "INVALID_VALUE" };
+  }
+}
+
+function isScalarMap(field: DescField): boolean {
+  return field.fieldKind === "map" && field.mapKind !== "message";
 }
 
 function decode(text: string): string | undefined {

@@ -11,8 +11,8 @@ export type Match<T> =
   | { readonly kind: "escape" };
 
 export interface Router<T> {
-  /** Adds a route; returns the value that already has this method and pattern, if any, and then leaves it in place. */
-  add(template: Template, method: string, value: T): T | undefined;
+  /** Adds a route; returns the value that already has this method and pattern, if any, and then leaves it in place, unless the new one `replaces` it. */
+  add(template: Template, method: string, value: T, replaces?: boolean): T | undefined;
   /** Looks up a raw path (no query string) and an upper-case method. HEAD falls back to GET, every method to "*". */
   find(method: string, path: string): Match<T>;
 }
@@ -35,7 +35,7 @@ export function createRouter<T>(): Router<T> {
   const statics = new Map<string, Map<string, T>>();
 
   return {
-    add(template, method, value) {
+    add(template, method, value, replaces = false) {
       let node = root;
       let target: Map<string, Map<string, T>> | undefined;
       for (const segment of template.segments) {
@@ -55,7 +55,7 @@ export function createRouter<T>(): Router<T> {
       }
       const methods = methodsOf(target ?? node.ends, template.verb);
       const existing = methods.get(method);
-      if (existing !== undefined) {
+      if (existing !== undefined && !replaces) {
         return existing;
       }
       methods.set(method, value);
@@ -86,10 +86,13 @@ export function createRouter<T>(): Router<T> {
         decoded.push(text);
       }
       const allow = new Set<string>();
-      // A colon may start a verb or be part of the last segment; the verb is the more specific reading.
+      // A colon may start a verb or be part of the last segment; the verb is the more specific reading, the longer one first.
       const last = raw.at(-1);
-      const colon = last === undefined ? -1 : last.lastIndexOf(":");
-      if (last !== undefined && colon >= 0) {
+      for (
+        let colon = last?.indexOf(":") ?? -1;
+        last !== undefined && colon >= 0;
+        colon = last.indexOf(":", colon + 1)
+      ) {
         const verb = decodeSegment(last.slice(colon + 1));
         const rawStem = [...raw.slice(0, -1), last.slice(0, colon)];
         const decodedStem = [...decoded.slice(0, -1), decodeSegment(last.slice(0, colon)) ?? ""];

@@ -1,4 +1,4 @@
-// Writes the messages of a stream to a client as NDJSON, Server-Sent Events or bytes, no faster than it reads them.
+// Writes the messages of a stream to a client, no faster than it reads them.
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { type Http2ServerResponse, constants as http2 } from "node:http2";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,17 +9,17 @@ import {
   type Gzip,
   constants as zlib,
 } from "node:zlib";
-import { type Coding, contentTypes, type StreamFormat } from "./accept.ts";
+import type { Coding } from "./accept.ts";
+import type { Framing } from "./framing.ts";
 import { addVary, type Response, type Status } from "./status.ts";
 
 export interface StreamAnswerOptions {
-  /** "raw" is the bytes of google.api.HttpBody as they come, of the type that the head names. */
-  readonly format: StreamFormat | "raw";
-  /** How to compress; only NDJSON is. */
+  readonly framing: Framing;
+  /** How to compress, where the framing allows it. */
   readonly coding: Coding | undefined;
   /** Send the head alone: the request was a HEAD. */
   readonly headOnly: boolean;
-  /** How often a client of Server-Sent Events hears something while there are no messages. */
+  /** How often a client hears something while there are no messages, where the framing has words for that. */
   readonly heartbeatMs: number;
   /** How long a client may take to read the error that ends its stream. */
   readonly lingerMs: number;
@@ -45,17 +45,15 @@ export interface StreamAnswer {
  */
 const cutDelayMs = 50;
 
-/** How long an EventSource waits before it connects again. */
-const retryMs = 3_000;
-
 /** A window of 256 KiB instead of 4 MiB: many streams may be open, and messages that are alike follow each other soon. */
 const fastBrotli = { params: { [zlib.BROTLI_PARAM_QUALITY]: 1, [zlib.BROTLI_PARAM_LGWIN]: 18 } };
 
 export function createStreamAnswer(response: Response, options: StreamAnswerOptions): StreamAnswer {
-  const { format, heartbeatMs, lingerMs, signal } = options;
+  const { framing, heartbeatMs, lingerMs, signal } = options;
   let compressor: Gzip | BrotliCompress | undefined;
   let flushKind = 0;
   let heartbeat: NodeJS.Timeout | undefined;
+  let isFirst = true;
   let isFull = false;
   let isClosed = false;
   /** Chunks that the connection has not taken yet. */
@@ -77,15 +75,15 @@ export function createStreamAnswer(response: Response, options: StreamAnswerOpti
       if (isOver()) {
         return;
       }
-      const coding = format === "ndjson" ? options.coding : undefined;
+      const coding = framing.compresses ? options.coding : undefined;
       const head: OutgoingHttpHeaders = {
         "cache-control": "no-store",
         ...headers,
         // Asks nginx, and what else knows the header, not to hold messages back.
         "x-accel-buffering": "no",
       };
-      if (format !== "raw") {
-        head["content-type"] = contentTypes[format];
+      if (framing.contentType !== undefined) {
+        head["content-type"] = framing.contentType;
         addVary(response, head, "accept, accept-encoding");
       }
       if (coding !== undefined) {
@@ -99,30 +97,29 @@ export function createStreamAnswer(response: Response, options: StreamAnswerOpti
       if (coding !== undefined) {
         compressor = openCompressor(coding);
       }
-      if (format === "sse") {
-        write(`retry: ${retryMs}\n\n`);
-        heartbeat = setTimeout(beat, heartbeatMs);
-      } else {
+      if (framing.open === "") {
         (response as ServerResponse).flushHeaders();
+      } else {
+        writeText(framing.open);
+      }
+      if (framing.heartbeat !== "") {
+        heartbeat = setTimeout(beat, heartbeatMs);
       }
     },
 
     async send(message) {
       heartbeat?.refresh();
-      if (format === "sse") {
-        await put(`data: ${message}\n\n`);
-      } else if (format === "ndjson") {
-        await put(`${message}\n`);
-      } else if (message.length > 0) {
-        await put(message);
+      const framed = framing.frame(message, isFirst);
+      isFirst = false;
+      if (framed.length > 0) {
+        await put(framed);
       }
     },
 
     end() {
       if (!isOver()) {
-        if (format === "sse") {
-          // An EventSource takes every end for an accident and connects again; this tells its owner to close it.
-          write("event: end\ndata: {}\n\n");
+        if (framing.close !== "") {
+          writeText(framing.close);
         }
         (compressor ?? (response as ServerResponse)).end();
       }
@@ -131,26 +128,21 @@ export function createStreamAnswer(response: Response, options: StreamAnswerOpti
 
     async fail(status) {
       clearTimeout(heartbeat);
-      const json = JSON.stringify(status);
-      if (format === "sse") {
-        if (!isOver()) {
-          write(`event: error\ndata: ${json}\n\n`);
+      if (!isOver()) {
+        const failure = framing.failure(JSON.stringify(status));
+        if (failure !== "") {
+          // The call is over, so this does not wait for room: it is the last, and short.
+          writeText(failure);
+        }
+        if (!framing.isCut) {
           (response as ServerResponse).end();
-          await taken();
-          if (inFlight > 0) {
-            cut(response);
-          }
         }
-      } else {
-        if (!isOver()) {
-          if (format === "ndjson") {
-            // The call is over, so this does not wait for room: it is the last line, and short.
-            const line = `{"error":${json}}\n`;
-            compressor === undefined ? write(line) : compressor.write(line);
-          }
-          await taken();
-          await sleep(cutDelayMs);
-        }
+        await taken();
+      }
+      if (framing.isCut && !isOver()) {
+        await sleep(cutDelayMs);
+      }
+      if (framing.isCut || inFlight > 0) {
         cut(response);
       }
       stop();
@@ -190,6 +182,11 @@ export function createStreamAnswer(response: Response, options: StreamAnswerOpti
       // Called when the connection has room for what comes out: the compressor stops while nobody takes it.
       await until((done) => opened.flush(flushKind, done));
     }
+  }
+
+  /** Writes what is short and waits for nothing. */
+  function writeText(text: string): void {
+    compressor === undefined ? write(text) : compressor.write(text);
   }
 
   function write(chunk: string | Uint8Array): void {
@@ -250,7 +247,7 @@ export function createStreamAnswer(response: Response, options: StreamAnswerOpti
   function beat(): void {
     // To a client that does not read, more would only be more to keep.
     if (!isFull) {
-      write(": \n\n");
+      writeText(framing.heartbeat);
     }
     heartbeat?.refresh();
   }

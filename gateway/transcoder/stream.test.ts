@@ -230,7 +230,28 @@ for (const version of ["HTTP/1.1", "HTTP/2"] as const) {
       assert.equal(answer.isWhole, true);
     });
 
-    test("an Accept that allows neither is 406, and nothing goes upstream", async () => {
+    test("a JSON array comes as it grows, for who asks for JSON by name", async () => {
+      const accept = "application/json";
+      const { read } = await serve(version, two);
+      const answer = await read({ headers: { accept } });
+      assert.equal(answer.status, 200);
+      assert.equal(answer.headers["content-type"], accept);
+      assert.equal(answer.text, '[{"name":"books/1","etag":"1"},\n{"name":"books/1","etag":"2\\n\u2028"}]\n');
+      assert.equal(answer.isWhole, true);
+      const zipped = await read({ headers: { accept, "accept-encoding": "gzip" } });
+      assert.equal(gunzipSync(zipped.bytes).toString(), answer.text);
+      const empty = await (await serve(version, nothing)).read({ headers: { accept } });
+      assert.deepEqual([empty.text, empty.isWhole], ["[]\n", true]);
+    });
+
+    test("an array that fails on the way is never closed, and the answer is not complete", async () => {
+      const { read, answered } = await serve(version, breaksAfterOne);
+      const answer = await read({ headers: { accept: "application/json" } });
+      assert.deepEqual([answer.text, answer.isWhole], ['[{"name":"books/1"}', false]);
+      assert.equal((await answered).code, Code.FailedPrecondition);
+    });
+
+    test("an Accept that allows none of them is 406, and nothing goes upstream", async () => {
       const { read, calls } = await serve(version, two);
       const answer = await read({ headers: { accept: "text/html" } });
       assert.equal(answer.status, 406);
@@ -240,7 +261,7 @@ for (const version of ["HTTP/1.1", "HTTP/2"] as const) {
     });
 
     test("what fails before the first message is an HTTP error, whatever the format", async () => {
-      for (const accept of ["*/*", "text/event-stream"]) {
+      for (const accept of ["*/*", "text/event-stream", "application/json"]) {
         const { read, answered } = await serve(version, refuses);
         const answer = await read({ headers: { accept } });
         assert.equal(answer.status, 404);

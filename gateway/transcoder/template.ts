@@ -40,9 +40,10 @@ export class TemplateError extends Error {
 /**
  * Parses a template by the grammar of google/api/http.proto:
  * `Template = "/" Segments [ Verb ]`, `Segment = "*" | "**" | LITERAL | Variable`,
- * `Variable = "{" FieldPath [ "=" Segments ] "}"`. `**` must be the last segment. A lone "/" is allowed.
+ * `Variable = "{" FieldPath [ "=" Segments ] "}"`. `**` must be the last segment. A lone "/" is allowed. With
+ * `colonsInVerb`, as in grpc-gateway, the verb is all that follows the first colon.
  */
-export function parseTemplate(source: string): Template {
+export function parseTemplate(source: string, { colonsInVerb = false } = {}): Template {
   const segments: Segment[] = [];
   const variables: Variable[] = [];
   let verb = "";
@@ -62,6 +63,10 @@ export function parseTemplate(source: string): Template {
   if (source[at] === ":") {
     at++;
     verb = readLiteral();
+    while (colonsInVerb && source[at] === ":") {
+      at++;
+      verb += `:${readLiteral()}`;
+    }
   }
   if (at < source.length) {
     fail(`unexpected "${source[at]}"`);

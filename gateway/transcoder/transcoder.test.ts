@@ -271,7 +271,7 @@ test("a caller that goes away cancels the call upstream", async () => {
   await done;
 });
 
-test("a route taken twice, and a method that takes a stream, fail at start", () => {
+test("a route taken twice, and a stream to take without a body to take it from, fail at start", () => {
   const transportFor = () => fakeTransport().transport;
   assert.throws(
     () => createTranscoder({ services: [buildService([post, post])], transportFor }),
@@ -281,8 +281,8 @@ test("a route taken twice, and a method that takes a stream, fail at start", () 
     [false, "client_streaming"],
     [true, "bidi_streaming"],
   ] as const) {
-    const service = buildService([post], { serverStreaming, clientStreaming: true });
-    const reason = new RegExp(`test.v1.Library.M0: a ${kind} method cannot be bound to HTTP`);
+    const service = buildService([{ ...post, body: "" }], { serverStreaming, clientStreaming: true });
+    const reason = new RegExp(`test.v1.Library.M0: a ${kind} method needs a body`);
     assert.throws(() => createTranscoder({ services: [service], transportFor }), reason);
   }
 });

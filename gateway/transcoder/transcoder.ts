@@ -1,8 +1,9 @@
 // Serves the methods of gRPC services as REST, from their google.api.http annotations alone.
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import {
+  create,
   type DescMethod,
-  type DescMethodServerStreaming,
+  type DescMethodStreaming,
   type DescMethodUnary,
   type DescService,
   getOption,
@@ -14,18 +15,23 @@ import type { GenExtension } from "@bufbuild/protobuf/codegenv2";
 import type { MethodOptions } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createAsyncIterable } from "@connectrpc/connect/protocol";
+import { answerCodings, type Coding, chooseCoding, chooseFormat, streamCodings } from "./accept.ts";
+import { type Binding, createBinding, isUpload } from "./binding.ts";
 import {
-  answerCodings,
-  type Coding,
-  chooseCoding,
-  chooseFormat,
-  type StreamFormat,
-  streamCodings,
-} from "./accept.ts";
-import { type Binding, createBinding } from "./binding.ts";
-import { type BodyLimits, CallerGone, checkJsonType, isFormType, readBody, refuseUnread } from "./body.ts";
+  type BodyLimits,
+  CallerGone,
+  checkJsonType,
+  discardRest,
+  isFormType,
+  readBody,
+  refuseUnread,
+} from "./body.ts";
 import { compressedBytesMin, decodeBody, encodeBody, isCompressible } from "./content-coding.ts";
+import type { Dialect } from "./dialect.ts";
 import { etagHeader, fillEtag, matchesTag } from "./etag.ts";
+import { type Framing, framings, rawFraming } from "./framing.ts";
+import type { MessageSource } from "./message-source.ts";
+import { createMetadataReader, putMetadata } from "./metadata.ts";
 import { createRouter } from "./router.ts";
 import { RuleError, readHttpRules } from "./rule.ts";
 import { type HttpRuleConfig, readServiceConfigRules } from "./service-config.ts";
@@ -46,6 +52,7 @@ import {
 } from "./status.ts";
 import { createStreamAnswer } from "./stream-answer.ts";
 import { deadlineOf } from "./timeout.ts";
+import { openUpload, uploading } from "./upload.ts";
 
 /** A method option that holds an HTTP status. */
 export type SuccessStatusExtension = GenExtension<MethodOptions, number>;
@@ -68,10 +75,14 @@ export interface TranscoderOptions<C = undefined> {
   readonly requestId?: (key: string, context: C) => string;
   /** Request headers that travel upstream, lower case. Default: see README. */
   readonly forwardHeaders?: readonly string[];
+  /** Tell the upstream where a request came from: X-Forwarded-For, -Host and -Proto. Default: false. */
+  readonly forwarded?: boolean;
   /** Headers of the upstream's answer that travel back, lower case. Default: x-request-id. */
   readonly answerHeaders?: readonly string[];
   /** More of them for a method; asked once per method, at start. An `etag` counts when the message has none. Default: none. */
   readonly moreAnswerHeaders?: (method: DescMethod) => readonly string[];
+  /** Its trailers that travel back as headers of unary answers and of errors, lower case. Default: none. */
+  readonly answerTrailers?: readonly string[];
   /** Headers of every answer, such as `cache-control`. Default: none. */
   readonly fixedHeaders?: Readonly<Record<string, string>>;
   /** Headers of every answer of a method, such as `deprecation`; asked once per method, at start. Default: none. */
@@ -85,6 +96,8 @@ export interface TranscoderOptions<C = undefined> {
    * because a form is what a foreign page can send without CORS asking anybody.
    */
   readonly formBodies?: boolean;
+  /** Speak like another transcoder: dialect-grpc-gateway.ts. Default: as the README says. */
+  readonly dialect?: Dialect;
   /** How server-streaming methods are served. */
   readonly stream?: Partial<StreamOptions>;
   /** Write fields that hold their default. Default: false. */
@@ -155,11 +168,14 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
   const bodyLimits = options.body ?? { maxBytes: 1024 * 1024, timeoutMs: 30_000 };
   const forwardHeaders = options.forwardHeaders ?? forwardedByDefault;
   const answerHeaders = options.answerHeaders ?? ["x-request-id"];
+  const answerTrailers = options.answerTrailers ?? [];
   const fixedHeaders = options.fixedHeaders ?? {};
   const streaming = { ...defaultStreamOptions, ...options.stream };
-  const { admit, registry, requestId, localize, onInternalError, onAnswer } = options;
-  const formBodies = options.formBodies ?? false;
+  const { admit, dialect, registry, requestId, localize, onInternalError, onAnswer } = options;
+  const formBodies = dialect !== undefined || (options.formBodies ?? false);
+  const bindingOptions = { ...options, ...dialect?.binding };
   const configured = options.httpRules && readServiceConfigRules(options.httpRules, options.services);
+  const metadataOf = dialect?.metadataOf ?? createMetadataReader(forwardHeaders, options.forwarded ?? false);
   const router = createRouter<Endpoint>();
   const routes: Route[] = [];
   for (const service of options.services) {
@@ -185,15 +201,21 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     const moreHeaders = options.moreAnswerHeaders?.(method) ?? [];
     const headers = Object.entries(options.methodHeaders?.(method) ?? {});
     for (const rule of rules) {
-      const binding = createBinding(method, rule, options);
-      const existing = router.add(binding.template, binding.httpMethod, {
-        binding,
-        transport,
-        successStatus,
-        moreHeaders,
-        headers,
-      });
-      if (existing !== undefined) {
+      const binding = createBinding(method, rule, bindingOptions);
+      const existing = router.add(
+        binding.template,
+        binding.httpMethod,
+        {
+          binding,
+          transport,
+          successStatus,
+          moreHeaders,
+          headers,
+          isUpload: isUpload(method),
+        },
+        dialect !== undefined,
+      );
+      if (existing !== undefined && dialect === undefined) {
         const { name, parent } = existing.binding.method;
         throw new RuleError(
           method,
@@ -208,11 +230,15 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     const url = request.url ?? "/";
     const mark = url.indexOf("?");
     const path = mark < 0 ? url : url.slice(0, mark);
-    const match = router.find(request.method ?? "GET", path);
+    const match =
+      dialect === undefined
+        ? router.find(request.method ?? "GET", path)
+        : dialect.find(router, request, path);
     switch (match.kind) {
       case "found": {
         const query = mark < 0 ? "" : url.slice(mark + 1);
-        serve(match.value, match.segments, query, request, response, context).catch(() => {
+        const serving = match.value.isUpload ? serveUpload : serve;
+        serving(match.value, match.segments, query, request, response, context).catch(() => {
           // Only a hook that throws gets here; a rejection that nobody hears would end the process.
           writeStatus(response, { code: Code.Internal, message: "internal error", details: [] }, 500);
         });
@@ -220,7 +246,10 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       }
       case "method": {
         const allow = match.allow.join(", ");
-        if (request.method === "OPTIONS") {
+        if (dialect !== undefined) {
+          const { status, httpStatus } = dialect.wrongMethod;
+          writeStatus(response, status, httpStatus, fixedHeaders);
+        } else if (request.method === "OPTIONS") {
           (response as ServerResponse).writeHead(204, { ...fixedHeaders, allow }).end();
         } else {
           const status = { code: Code.Unimplemented, message: `this path allows ${allow}`, details: [] };
@@ -263,20 +292,16 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       }
       const { headers } = request;
       const isStream = method.methodKind === "server_streaming";
-      const format = !isStream
-        ? "ndjson"
-        : binding.writeRaw !== undefined
-          ? "raw"
-          : chooseFormat(headers.accept);
       // Refused before the call: what a caller cannot take must not be done for it either.
-      checkCoding(headers["accept-encoding"], format, isStream);
+      const framing = isStream ? framingOf(binding, request, dialect) : undefined;
+      checkCoding(headers["accept-encoding"], framing === undefined ? answerCodings : codingsOf(framing));
       const timeoutMs = deadlineOf(request, isStream ? streaming.timeout : timeout);
       const isForm = formBodies && binding.readForm !== undefined && isFormType(request);
       let body: Buffer | undefined;
       if (binding.hasBody || isForm) {
         body = await readBody(request, bodyLimits);
         if (body.length > 0) {
-          if (!isForm && !binding.takesRaw) {
+          if (!isForm && !binding.takesRaw && dialect === undefined) {
             checkJsonType(request);
           }
           const coding = headers["content-encoding"];
@@ -298,12 +323,70 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       }
       const leftMs = Math.max(1, Math.ceil(timeoutMs - (performance.now() - startedAtMs)));
       if (method.methodKind === "unary") {
-        httpStatus = await answerUnary(endpoint, method, input, leftMs, request, response);
+        httpStatus = await answerUnary(endpoint, method as DescMethodUnary, input, leftMs, request, response);
       } else {
-        code = await answerStream(endpoint, method, input, leftMs, format, request, response);
+        const inputs = createAsyncIterable([input]);
+        code = await answerStream(endpoint, inputs, leftMs, framing!, undefined, request, response);
       }
     } catch (error) {
       ({ code, httpStatus } = answerError(error, method, request, response));
+    }
+    onAnswer?.({ method, httpStatus, code, durationMs: performance.now() - startedAtMs });
+  }
+
+  /** Serves a request whose body is a stream of messages: it is read while the call runs. */
+  async function serveUpload(
+    endpoint: Endpoint,
+    segments: readonly string[],
+    query: string,
+    request: Request,
+    response: Response,
+    context: C,
+  ): Promise<void> {
+    const { binding, transport } = endpoint;
+    const { method } = binding;
+    const startedAtMs = performance.now();
+    let code = 0;
+    let httpStatus = endpoint.successStatus;
+    let inputs: MessageSource | undefined;
+    try {
+      const refused = admit?.(method, context);
+      if (refused !== undefined) {
+        throw refused;
+      }
+      const framing =
+        method.methodKind === "bidi_streaming" ? framingOf(binding, request, dialect) : undefined;
+      checkCoding(
+        request.headers["accept-encoding"],
+        framing === undefined ? answerCodings : codingsOf(framing),
+      );
+      const leftMs = deadlineOf(request, streaming.timeout);
+      inputs = openUpload(request, binding, bodyLimits.maxBytes, (bytes, isFirst) =>
+        isFirst && binding.readsUrl
+          ? binding.read(segments, query, bytes, request.headers["content-type"])
+          : binding.readNext(bytes),
+      );
+      if (framing === undefined) {
+        const whole = { ...endpoint, transport: uploading(transport, inputs) };
+        httpStatus = await answerUnary(
+          whole,
+          method as never,
+          create(method.input),
+          leftMs,
+          request,
+          response,
+        );
+      } else {
+        code = await answerStream(endpoint, inputs, leftMs, framing, inputs.broken, request, response);
+      }
+    } catch (error) {
+      // How a transport words what broke its input is its own affair.
+      const cause = inputs?.broken.aborted ? inputs.broken.reason : error;
+      ({ code, httpStatus } = answerError(cause, method, request, response));
+    }
+    inputs?.stop();
+    if (response.writableEnded) {
+      discardRest(request, response);
     }
     onAnswer?.({ method, httpStatus, code, durationMs: performance.now() - startedAtMs });
   }
@@ -317,7 +400,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     request: Request,
     response: Response,
   ): Promise<number> {
-    const headers = pickHeaders(request, forwardHeaders);
+    const headers = metadataOf(request);
     const abort = new AbortController();
     const onClose = () => abort.abort();
     response.once("close", onClose);
@@ -326,12 +409,8 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       .finally(() => response.off("close", onClose));
 
     const head = headOf(answer.header);
-    for (const name of moreHeaders) {
-      const value = answer.header.get(name);
-      if (value !== null) {
-        head[name] = value;
-      }
-    }
+    if (moreHeaders.length > 0) putMetadata(head, moreHeaders, answer.header);
+    if (answerTrailers.length > 0) putMetadata(head, answerTrailers, answer.trailer);
     const etag =
       binding.answerEtagPath === undefined
         ? (head.etag as string | undefined)
@@ -361,6 +440,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     if (coding !== undefined) {
       body = await compress(body, coding, request, head);
     }
+    dialect?.putTrailers(request, response, head, answer.trailer);
     if (!response.destroyed) {
       (response as ServerResponse).writeHead(successStatus, head);
       (response as ServerResponse).end(body);
@@ -369,22 +449,25 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
   }
 
   /**
-   * Relays a stream message by message: the next is asked for when the client has room for it. Throws what happens
+   * Relays a stream message by message: the next is asked for when the client has room for it. `broken` is aborted when the
+   * inputs cannot go on. Throws what happens
    * before the head is out; afterwards the error is part of the answer. Returns the google.rpc.Code at the end.
    */
   async function answerStream(
     { binding, transport, successStatus }: Endpoint,
-    method: DescMethodServerStreaming,
-    input: Message,
+    inputs: AsyncIterable<Message>,
     leftMs: number,
-    format: StreamFormat | "raw",
+    framing: Framing,
+    broken: AbortSignal | undefined,
     request: Request,
     response: Response,
   ): Promise<number> {
+    const { method } = binding;
     const { drainSignal, headWaitMs, heartbeatMs, lingerMs } = streaming;
     const headOnly = request.method === "HEAD";
     const over = new AbortController();
-    const signal = drainSignal === undefined ? over.signal : AbortSignal.any([over.signal, drainSignal]);
+    const ends = [over.signal, drainSignal, broken].filter((each) => each !== undefined);
+    const signal = AbortSignal.any(ends);
     let isGone = false;
     const onClose = () => {
       isGone = true;
@@ -399,18 +482,19 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     let messages: AsyncIterator<Message> | undefined;
     let hasBegun = false;
     const { coding } = chooseCoding(request.headers["accept-encoding"], streamCodings);
-    const answer = createStreamAnswer(response, { format, coding, headOnly, heartbeatMs, lingerMs, signal });
+    const answer = createStreamAnswer(response, { framing, coding, headOnly, heartbeatMs, lingerMs, signal });
     try {
-      const headers = pickHeaders(request, forwardHeaders);
+      const headers = metadataOf(request);
       let header = new Headers();
-      const inputs = createAsyncIterable([input]);
-      const first = transport.stream(method, signal, leftMs, headers, inputs).then((answered) => {
-        header = answered.header;
-        messages = answered.message[Symbol.asyncIterator]();
-        return messages.next();
-      });
+      const first = transport
+        .stream(method as DescMethodStreaming, signal, leftMs, headers, inputs as never)
+        .then((answered) => {
+          header = answered.header;
+          messages = answered.message[Symbol.asyncIterator]();
+          return messages.next();
+        });
       // Bytes have the type that the first message names: without it there is no head to send.
-      let next = format === "raw" ? await first : await atMost(headWaitMs, first);
+      let next = writeRaw !== undefined ? await first : await atMost(headWaitMs, first);
       // Written before the head is: what cannot be written at all is an HTTP error, too.
       let chunk = next === undefined || next.done === true ? undefined : write(next.value);
       hasBegun = true;
@@ -441,6 +525,10 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       if (!hasBegun) {
         throw cause;
       }
+      if (cause instanceof Refusal) {
+        await answer.fail(cause.status);
+        return cause.status.code;
+      }
       const shown = shownTo(request, method, cause);
       await answer.fail(localized(statusOf(shown, registry), {}, localize, request, response).status);
       return shown.code;
@@ -456,19 +544,18 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
 
   function headOf(header: Headers): OutgoingHttpHeaders {
     const head: OutgoingHttpHeaders = { ...fixedHeaders };
-    for (const name of answerHeaders) {
-      const value = header.get(name);
-      if (value !== null) {
-        head[name] = value;
-      }
+    if (dialect !== undefined) {
+      dialect.putHeaders(head, header);
+      return head;
     }
+    putMetadata(head, answerHeaders, header);
     return head;
   }
 
   /** What the caller may see of a failure; the hook hears of the rest. */
   function shownTo(request: Request, method: DescMethod, error: unknown): ConnectError {
     const traceId = traceIdOf(request.headers.traceparent);
-    const shown = presentable(error, traceId);
+    const shown = dialect?.present(error, traceId) ?? presentable(error, traceId);
     const isDrain = error !== undefined && error === streaming.drainSignal?.reason;
     if (!isDrain && (shown.code === Code.Internal || (shown !== error && shown.code === Code.Unavailable))) {
       onInternalError?.(error, method, traceId);
@@ -508,8 +595,17 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       return { code: error.status.code, httpStatus: error.httpStatus };
     }
     const shown = shownTo(request, method, error);
+    const status = statusOf(shown, registry);
+    if (dialect !== undefined) {
+      const httpStatus = httpStatusOf(shown.code);
+      answerInDialect(dialect, shown, status, httpStatus, method, request, response);
+      return { code: shown.code, httpStatus };
+    }
     const httpStatus = httpStatusOf(shown.code, request.headers["if-match"] !== undefined);
-    answerStatus(statusOf(shown, registry), httpStatus, fixedHeaders, request, response);
+    // Of a failure, head and trailers are one.
+    const head = headOf(shown.metadata);
+    putMetadata(head, answerTrailers, shown.metadata);
+    answerStatus(status, httpStatus, head as Record<string, string>, request, response);
     return { code: shown.code, httpStatus };
   }
 
@@ -525,29 +621,43 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
   }
 }
 
+/** An error of an upstream, with its metadata; of a stream in the frame of one that fails later. */
+function answerInDialect(
+  dialect: Dialect,
+  error: ConnectError,
+  status: Status,
+  httpStatus: number,
+  method: DescMethod,
+  request: Request,
+  response: Response,
+): void {
+  if (response.headersSent || response.destroyed) {
+    return;
+  }
+  const isStream = method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming";
+  const json = JSON.stringify(status);
+  const body = isStream ? dialect.framing.failure(json) : json;
+  const head: OutgoingHttpHeaders = { ...dialect.headersOf(error.code, error.rawMessage) };
+  dialect.putHeaders(head, error.metadata);
+  // The type of a gRPC answer without a message is not among its metadata in Go.
+  delete head["grpc-metadata-content-type"];
+  head["content-type"] = "application/json";
+  head["content-length"] = Buffer.byteLength(body);
+  dialect.putTrailers(request, response, head, error.metadata);
+  (response as ServerResponse).writeHead(httpStatus, head);
+  (response as ServerResponse).end(body);
+}
+
 interface Endpoint {
   readonly binding: Binding;
   readonly transport: Transport;
   readonly successStatus: number;
   readonly moreHeaders: readonly string[];
   readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly isUpload: boolean;
 }
 
 const forwardedByDefault = ["authorization", "traceparent", "tracestate", "x-request-id", "accept-language"];
-
-/** Printable ASCII: gRPC metadata allows no more, and a header that breaks the rule must not break the call. */
-const printable = /^[\x20-\x7e]*$/;
-
-function pickHeaders(request: Request, names: readonly string[]): Record<string, string> {
-  const picked: Record<string, string> = {};
-  for (const name of names) {
-    const value = request.headers[name];
-    if (typeof value === "string" && printable.test(value)) {
-      picked[name] = value;
-    }
-  }
-  return picked;
-}
 
 function late(): ConnectError {
   return new ConnectError("the deadline was exceeded", Code.DeadlineExceeded);
@@ -562,10 +672,22 @@ async function atMost<T>(waitMs: number, promise: Promise<T>): Promise<T | undef
   return Promise.race([promise, enough]).finally(() => clearTimeout(timer));
 }
 
+/** The format of a stream for its caller; throws 406 when it takes none. */
+function framingOf(binding: Binding, request: Request, dialect: Dialect | undefined): Framing {
+  if (dialect !== undefined) {
+    return binding.writeRaw === undefined ? dialect.framing : dialect.rawFraming;
+  }
+  return binding.writeRaw === undefined ? framings[chooseFormat(request.headers.accept)] : rawFraming;
+}
+
+function codingsOf(framing: Framing): readonly Coding[] {
+  return framing.compresses ? streamCodings : [];
+}
+
 /** Throws 406 for a caller that takes neither a coding nor none. What has no parameters cannot refuse. */
-function checkCoding(accepted: string | undefined, format: StreamFormat | "raw", isStream: boolean): void {
+function checkCoding(accepted: string | undefined, codings: readonly Coding[]): void {
   if (accepted?.includes(";")) {
-    chooseCoding(accepted, isStream && format !== "ndjson" ? [] : isStream ? streamCodings : answerCodings);
+    chooseCoding(accepted, codings);
   }
 }
 
