@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { ROOT } from "../../services/mesh/processes.ts";
 import { routeGuideServer } from "./go-programs.ts";
@@ -55,13 +55,13 @@ http:
 test("no file of the package needs what is not in it or in its dependencies", () => {
   const { dependencies } = JSON.parse(readFileSync(join(source, "package.json"), "utf8"));
   const root = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
-  const files = readdirSync(source).filter(
+  const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter(
     (name) => name.endsWith(".ts") && !/\.test\.ts$|^fixture/.test(name),
   );
   for (const file of files) {
     const text = readFileSync(join(source, file), "utf8");
     for (const [, name] of text.matchAll(/(?:\bfrom\s|\bimport\s?\(?)\s*"([^"]+)"/g)) {
-      const isOwn = name!.startsWith("./") && dirname(name!) === "." && files.includes(basename(name!));
+      const isOwn = name!.startsWith(".") && files.includes(join(dirname(file), name!));
       const owner = name!.split("/", name!.startsWith("@") ? 2 : 1).join("/");
       assert.ok(isOwn || name!.startsWith("node:") || dependencies[owner], `${file} imports ${name}`);
     }
