@@ -1,12 +1,14 @@
 // `npm run bench:gateway`: what REST costs above gRPC, and how Go's grpc-gateway does before the same server, in one run.
 //
-// Everything runs on this machine: a gRPC echo server and the load generators in Go, grpc-gateway, `npm run transcode`, and the
-// whole front door with tokens and limits. The last line is JSON:
-//   added_p50_ms      median latency through the front door, less that of direct gRPC, 8 callers at a time
-//   throughput_ratio  calls a second through the front door, over direct gRPC, 64 callers
-//   req_per_cpu_s     calls of `npm run transcode` alone, a second of its CPU
-//   vs_grpc_gateway   calls a second of `npm run transcode`, over those of grpc-gateway, 64 callers
-//   export_peak_mib   most memory of the front door while it serves 1,000,000 records as NDJSON; export_base_mib: of 50,000
+// Everything runs on this machine. Behind the front door (all of gateway/, with tokens and limits) stands an echo service on the wire of
+// the mesh; behind `npm run transcode` and Go's grpc-gateway an echo server in Go, as are the load generators. The last line is JSON:
+//   added_p50_ms           median latency through the front door, less that of direct gRPC to the same service, one caller;
+//                          added_p50_4_ms: four callers at a time, which two cores no longer serve without a queue
+//   throughput_ratio       calls a second through the front door, over direct gRPC to the same service, 64 callers
+//   vs_grpc_gateway        calls a second of `npm run transcode`, over those of grpc-gateway before the same server, 64 callers
+//   transcode_vs_grpc      the same over direct gRPC to that server, which is hard to beat: both its ends are Go's
+//   req_per_cpu_s          calls of `npm run transcode`, a second of its CPU
+//   export_peak_mib        most memory of the front door while it serves 1,000,000 records as NDJSON; export_base_mib: 50,000
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import http from "node:http";
@@ -29,7 +31,7 @@ if (options.help) {
   process.exit(0);
 }
 const seconds = Number(options.seconds);
-const callersFew = 8;
+const callersFew = [1, 4];
 const callersMany = 64;
 
 interface Load {
@@ -53,31 +55,21 @@ async function measure(): Promise<void> {
   const transcoder = startNode("gateway/transcoder/transcode.ts", [
     ...["--descriptors", image, "--upstream", `http://${server}`, "--port", "0"],
   ]);
-  const transcode = /http:\/\/(\S+:\d+)/.exec(await lineWith(transcoder, /http:\/\/\S+:\d+/))![1]!;
-  const front = startNode("test/bench/gateway-server.ts", [image, `http://${server}`]);
+  const transcode = / at http:\/\/(\S+:\d+)/.exec(await lineWith(transcoder, / at http:/))![1]!;
+  const service = await firstLine(startNode("test/bench/echo-server.ts", [image]));
+  const front = startNode("test/bench/gateway-server.ts", [image, `http://${service}`]);
   const { port, token } = JSON.parse(await firstLine(front)) as { port: number; token: string };
   const door = `127.0.0.1:${port}`;
 
   const runs: Record<string, Load[]> = {};
-  const cpu: Record<string, number[]> = { transcode: [], door: [] };
+  const perCpuSecond: Record<string, number[]> = {};
   for (let n = 0; n < Number(options.repeats); n++) {
-    for (const callers of [callersFew, callersMany]) {
-      await run(`direct gRPC, ${callers}`, ["grpc", "-target", server], callers);
+    for (const callers of [...callersFew, callersMany]) {
+      await run(`gRPC to the service, ${callers}`, ["grpc", "-target", service], callers);
+      await run(`front door, ${callers}`, ["http", "-target", door, "-token", token], callers, front);
+      await run(`gRPC to Go, ${callers}`, ["grpc", "-target", server], callers);
       await run(`grpc-gateway, ${callers}`, ["http", "-target", goGateway], callers);
-      await runCounted(
-        cpu.transcode!,
-        transcoder,
-        `transcode, ${callers}`,
-        ["http", "-target", transcode],
-        callers,
-      );
-      await runCounted(
-        cpu.door!,
-        front,
-        `front door, ${callers}`,
-        ["http", "-target", door, "-token", token],
-        callers,
-      );
+      await run(`transcode, ${callers}`, ["http", "-target", transcode], callers, transcoder);
     }
   }
   console.table(
@@ -105,41 +97,43 @@ async function measure(): Promise<void> {
     `export: ${lines} batches of 500, ${cpuSeconds.toFixed(1)} CPU s, peak ${peak} MiB (${base} MiB of 50,000)`,
   );
 
-  const few = (name: string) => runs[`${name}, ${callersFew}`]!;
-  const many = (name: string) => runs[`${name}, ${callersMany}`]!;
-  const pairs = (over: Load[], under: Load[], of: (a: Load, b: Load) => number) =>
-    median(over.map((load, n) => of(load, under[n]!)));
+  const compare = (over: string, under: string, callers: number, of: (a: Load, b: Load) => number) => {
+    const others = runs[`${under}, ${callers}`]!;
+    return round(median(runs[`${over}, ${callers}`]!.map((load, n) => of(load, others[n]!))));
+  };
   const ratio = (a: Load, b: Load) => a.rps / b.rps;
   const added = (a: Load, b: Load) => a.p50_ms - b.p50_ms;
+  const [one, four] = callersFew as [number, number];
+  const cpu = (name: string) => Math.round(median(perCpuSecond[`${name}, ${callersMany}`]!));
   console.log(
     JSON.stringify({
-      added_p50_ms: round(pairs(few("front door"), few("direct gRPC"), added)),
-      transcode_added_p50_ms: round(pairs(few("transcode"), few("direct gRPC"), added)),
-      grpc_gateway_added_p50_ms: round(pairs(few("grpc-gateway"), few("direct gRPC"), added)),
-      throughput_ratio: round(pairs(many("front door"), many("direct gRPC"), ratio)),
-      req_per_cpu_s: Math.round(median(cpu.transcode!)),
-      front_door_req_per_cpu_s: Math.round(median(cpu.door!)),
-      vs_grpc_gateway: round(pairs(many("transcode"), many("grpc-gateway"), ratio)),
+      added_p50_ms: compare("front door", "gRPC to the service", one, added),
+      added_p50_4_ms: compare("front door", "gRPC to the service", four, added),
+      throughput_ratio: compare("front door", "gRPC to the service", callersMany, ratio),
+      vs_grpc_gateway: compare("transcode", "grpc-gateway", callersMany, ratio),
+      transcode_vs_grpc: compare("transcode", "gRPC to Go", callersMany, ratio),
+      transcode_added_p50_ms: compare("transcode", "gRPC to Go", one, added),
+      grpc_gateway_added_p50_ms: compare("grpc-gateway", "gRPC to Go", one, added),
+      req_per_cpu_s: cpu("transcode"),
+      front_door_req_per_cpu_s: cpu("front door"),
       export_peak_mib: peak,
       export_base_mib: base,
     }),
   );
 
-  async function run(name: string, args: string[], callers: number): Promise<Load> {
+  /** `counted` is the process whose CPU time counts; a load warms up for a fifth of its time, which counts, too. */
+  async function run(name: string, args: string[], callers: number, counted?: ChildProcess): Promise<void> {
+    const usage = counted && measureProcess(counted.pid!);
     const child = start(program, [...args, "-callers", String(callers), "-seconds", String(seconds)]);
     const load = JSON.parse(await firstLine(child)) as Load;
     if (load.failed > 0) throw new Error(`${name}: ${load.failed} calls failed`);
     runs[name] ??= [];
     runs[name].push(load);
+    if (usage) {
+      perCpuSecond[name] ??= [];
+      perCpuSecond[name].push((load.rps * seconds * 1.2) / usage().cpuSeconds);
+    }
     console.log(`${name}: ${Math.round(load.rps)}/s, p50 ${load.p50_ms} ms, p95 ${load.p95_ms} ms`);
-    return load;
-  }
-
-  /** The load warms up for a fifth of its time, and both count. */
-  async function runCounted(into: number[], of: ChildProcess, name: string, args: string[], callers: number) {
-    const usage = measureProcess(of.pid!);
-    const load = await run(name, args, callers);
-    if (callers === callersMany) into.push((load.rps * seconds * 1.2) / usage().cpuSeconds);
   }
 }
 
