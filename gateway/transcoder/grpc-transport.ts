@@ -28,6 +28,7 @@ import {
   type Failure,
 } from "./http2/connection.ts";
 import { encodeHeaders, type HeaderList } from "./http2/hpack.ts";
+import type { QuickAnswer } from "./metadata.ts";
 
 export interface GrpcTransportOptions {
   /** `http://host:port`, spoken to in cleartext HTTP/2, or `https://host:port`. */
@@ -346,7 +347,7 @@ class UnaryCall<I extends DescMessage, O extends DescMessage> extends Call<DescM
 }
 
 /** Its headers are made when somebody asks: most callers never look. */
-class UnaryAnswer<I extends DescMessage, O extends DescMessage> {
+class UnaryAnswer<I extends DescMessage, O extends DescMessage> implements QuickAnswer {
   readonly stream = false;
   readonly service: DescMethodUnary["parent"];
   readonly method: DescMethodUnary<I, O>;
@@ -365,6 +366,11 @@ class UnaryAnswer<I extends DescMessage, O extends DescMessage> {
     this.message = message;
     this.#header = header;
     this.#trailer = trailer;
+  }
+
+  headerValue(name: string): string | null {
+    const header = this.#header;
+    return header instanceof Headers ? header.get(name) : joined(header, name);
   }
 
   get header(): Headers {
@@ -687,6 +693,15 @@ function headerOf(headers: HeaderList, name: string): string | undefined {
     if (headers[i] === name) return headers[i + 1];
   }
   return undefined;
+}
+
+/** All values with one name, as Headers have them. */
+function joined(headers: HeaderList, name: string): string | null {
+  let value: string | null = null;
+  for (let i = 0; i < headers.length; i += 2) {
+    if (headers[i] === name) value = value === null ? headers[i + 1]! : `${value}, ${headers[i + 1]}`;
+  }
+  return value;
 }
 
 function toHeaders(from: HeaderList | Headers, into = new Headers()): Headers {

@@ -37,6 +37,29 @@ export function putMetadata(head: OutgoingHttpHeaders, names: readonly string[],
   }
 }
 
+/** An answer that tells one header without making Headers of all: few of them are ever wanted (grpc-transport.ts). */
+export interface QuickAnswer {
+  headerValue(name: string): string | null;
+}
+
+/** The same of an answer's headers. */
+export function putAnswerHeaders(
+  head: OutgoingHttpHeaders,
+  names: readonly string[],
+  answer: { readonly header: Headers } | (QuickAnswer & { readonly header: Headers }),
+): void {
+  if (!("headerValue" in answer)) {
+    putMetadata(head, names, answer.header);
+    return;
+  }
+  for (const name of names) {
+    const value = answer.headerValue(name);
+    if (value !== null) {
+      head[name] = value;
+    }
+  }
+}
+
 /**
  * Where a request came from, and what it asked for: what proxies before said, and the address of the last of them. Whoever
  * believes the list must know how many proxies are in front: the rest of it is the caller's word.

@@ -30,8 +30,9 @@ import { compressedBytesMin, decodeBody, encodeBody, isCompressible } from "./co
 import type { Dialect } from "./dialect.ts";
 import { etagHeader, fillEtag, matchesTag } from "./etag.ts";
 import { type Framing, framings, rawFraming } from "./framing.ts";
+import { leaveSignal } from "./leave-signal.ts";
 import type { MessageSource } from "./message-source.ts";
-import { createMetadataReader, putMetadata } from "./metadata.ts";
+import { createMetadataReader, putAnswerHeaders, putMetadata } from "./metadata.ts";
 import { createRouter } from "./router.ts";
 import { RuleError, readHttpRules } from "./rule.ts";
 import { type HttpRuleConfig, readServiceConfigRules } from "./service-config.ts";
@@ -401,15 +402,15 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     response: Response,
   ): Promise<number> {
     const headers = metadataOf(request);
-    const abort = new AbortController();
-    const onClose = () => abort.abort();
-    response.once("close", onClose);
-    const answer = await transport
-      .unary(method, abort.signal, leftMs, headers, input)
-      .finally(() => response.off("close", onClose));
+    const answer = await transport.unary(method, leaveSignal(request, response), leftMs, headers, input);
 
-    const head = headOf(answer.header);
-    if (moreHeaders.length > 0) putMetadata(head, moreHeaders, answer.header);
+    const head: OutgoingHttpHeaders = { ...fixedHeaders };
+    if (dialect === undefined) {
+      putAnswerHeaders(head, answerHeaders, answer);
+      putAnswerHeaders(head, moreHeaders, answer);
+    } else {
+      dialect.putHeaders(head, answer.header);
+    }
     if (answerTrailers.length > 0) putMetadata(head, answerTrailers, answer.trailer);
     const etag =
       binding.answerEtagPath === undefined

@@ -46,7 +46,7 @@ const children: ChildProcess[] = [];
 try {
   await measure();
 } finally {
-  for (const child of children) child.stdin?.end();
+  for (const child of children) child.kill();
 }
 
 async function measure(): Promise<void> {
