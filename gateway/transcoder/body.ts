@@ -3,6 +3,7 @@ import { isUtf8 } from "node:buffer";
 import type { Http2ServerResponse } from "node:http2";
 import type { JsonValue } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
+import { type Carry, createCarry, tooLarge } from "./carry.ts";
 import { createTextSplitter } from "./splitter.ts";
 import { badRequest, Refusal, type Request, type Response, writeStatus } from "./status.ts";
 
@@ -33,8 +34,7 @@ export function readBody(request: Request, limits: BodyLimits): Promise<Buffer> 
   }
   return new Promise((resolve, reject) => {
     let first: Buffer | undefined;
-    let more: Buffer[] | undefined;
-    let bytes = 0;
+    let more: Carry | undefined;
     const timer = setTimeout(
       () =>
         finish(
@@ -53,14 +53,18 @@ export function readBody(request: Request, limits: BodyLimits): Promise<Buffer> 
     request.on("error", onClose);
 
     function onData(chunk: Buffer): void {
-      bytes += chunk.length;
-      if (bytes > limits.maxBytes) {
-        finish(tooLarge(limits.maxBytes));
-      } else if (first === undefined) {
-        first = chunk;
-      } else {
-        more ??= [first];
-        more.push(chunk);
+      try {
+        if (first === undefined && chunk.length <= limits.maxBytes) {
+          first = chunk;
+        } else {
+          if (more === undefined) {
+            more = createCarry(limits.maxBytes);
+            more.keep(first ?? emptyBody);
+          }
+          more.keep(chunk);
+        }
+      } catch (error) {
+        finish(error as Refusal);
       }
     }
     function onEnd(): void {
@@ -78,7 +82,7 @@ export function readBody(request: Request, limits: BodyLimits): Promise<Buffer> 
         request.pause();
         reject(error);
       } else {
-        resolve(more === undefined ? (first ?? emptyBody) : Buffer.concat(more));
+        resolve(more?.take() ?? first ?? emptyBody);
       }
     }
   });
@@ -226,11 +230,6 @@ export function discardRest(request: Request, response: Response): void {
   request.once("end", () => clearTimeout(timer));
   request.once("close", () => clearTimeout(timer));
   request.resume();
-}
-
-/** 413: a body that is, or would unpack to, more than `maxBytes`. */
-export function tooLarge(maxBytes: number): Refusal {
-  return new Refusal(413, Code.ResourceExhausted, `the request body is larger than ${maxBytes} bytes`);
 }
 
 const emptyBody = Buffer.alloc(0);

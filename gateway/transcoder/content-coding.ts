@@ -15,7 +15,8 @@ import {
 } from "node:zlib";
 import { Code } from "@connectrpc/connect";
 import type { Coding } from "./accept.ts";
-import { CallerGone, tooLarge } from "./body.ts";
+import { CallerGone } from "./body.ts";
+import { tooLarge } from "./carry.ts";
 import { badRequest, Refusal, type Request } from "./status.ts";
 
 /** A smaller answer is not worth the time: its head and the packet that carries it are as large. */

@@ -1,6 +1,5 @@
 // Cuts a request body that carries many messages into the bytes of each, without holding more than one of them.
-
-import { tooLarge } from "./body.ts";
+import { createCarry } from "./carry.ts";
 import { badRequest, type Refusal } from "./status.ts";
 
 /** One message of a body, as it was sent. */
@@ -36,7 +35,7 @@ export function createLineSplitter(maxBytes: number): Splitter {
       carry.keep(chunk.subarray(from));
       return parts;
     },
-    end: () => take(carry.take(noBytes)),
+    end: () => take(carry.take()),
   };
 }
 
@@ -132,7 +131,7 @@ export function createTextSplitter(maxBytes: number, takesArrays = true): Splitt
         throw broken("is an array that is not closed");
       }
       // Also of a text that is cut off: its parser says so.
-      return isIn ? [{ bytes: carry.take(noBytes), place: `message ${count}` }] : [];
+      return isIn ? [{ bytes: carry.take(), place: `message ${count}` }] : [];
     },
   };
 }
@@ -158,53 +157,12 @@ const closeBracket = 0x5d;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
 
-const noBytes = Buffer.alloc(0);
-
 function isSpace(byte: number): boolean {
   return byte === 0x20 || byte === lineFeed || byte === 0x0d || byte === 0x09;
 }
 
 function isBlank(bytes: Buffer): boolean {
   return bytes.every(isSpace);
-}
-
-/**
- * The beginning of a part whose end has not come yet. Copied together as it comes: kept as the chunks that it came in, a body that is
- * sent byte by byte would take a hundred times its size.
- */
-function createCarry(maxBytes: number) {
-  let bytes = noBytes;
-  let size = 0;
-
-  function add(chunk: Buffer): void {
-    const grown = size + chunk.length;
-    if (grown > maxBytes) {
-      throw tooLarge(maxBytes);
-    }
-    if (grown > bytes.length) {
-      const larger = Buffer.allocUnsafe(Math.min(maxBytes, Math.max(grown, 2 * bytes.length)));
-      bytes.copy(larger, 0, 0, size);
-      bytes = larger;
-    }
-    chunk.copy(bytes, size);
-    size = grown;
-  }
-  return {
-    keep: add,
-    take(last: Buffer): Buffer {
-      if (size === 0) {
-        if (last.length > maxBytes) {
-          throw tooLarge(maxBytes);
-        }
-        return last;
-      }
-      add(last);
-      const whole = bytes.subarray(0, size);
-      bytes = noBytes;
-      size = 0;
-      return whole;
-    },
-  };
 }
 
 function broken(description: string): Refusal {
