@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import http from "node:http";
+import http2 from "node:http2";
 import type { AddressInfo } from "node:net";
 import { after, test } from "node:test";
 import { createRegistry } from "@bufbuild/protobuf";
@@ -9,6 +10,7 @@ import { refuse } from "#chassis/refusal.ts";
 import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.ts";
 import { PendudukService } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
 import { type Caller, createGateway } from "../gateway.ts";
+import { createListener } from "../listener.ts";
 import type { Change } from "./error-window.ts";
 import { createLegacyFront, legacyAuthorizer, type Reason } from "./legacy.ts";
 import { isInRollout } from "./rollout.ts";
@@ -46,6 +48,8 @@ async function start(
 ) {
   const seen: Seen[] = [];
   const fake = { answer: json };
+  /** What the decision waits for; nothing, usually. */
+  const deciding = { promise: Promise.resolve(), waiting: 0, left: 0 };
   const legacyUrl = await listen((request, response) => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk) => chunks.push(chunk));
@@ -80,7 +84,13 @@ async function start(
   const legacy = createLegacyFront({
     services,
     registry,
-    flags: { isForNew: async ({ rollout }, caller) => isInRollout(rollout, caller) },
+    flags: {
+      async isForNew({ rollout }, caller) {
+        deciding.waiting++;
+        await deciding.promise;
+        return isInRollout(rollout, caller);
+      },
+    },
     shadows,
     authorize: legacyAuthorizer((rpc, caller) => policy(rpc, { ...nobody, ...caller }), verify),
     gatewayAuthorization: "Basic cmFoYXNpYQ==",
@@ -110,7 +120,11 @@ async function start(
     limits: { callsPerMinute: 1_000_000, cacheBytesMax: 0 },
   });
   closers.push(gateway.close);
-  const url = await listen(gateway.handle);
+  const { handle } = gateway;
+  const url = await listen((request, response) => {
+    response.once("close", () => response.writableFinished || deciding.left++);
+    handle(request, response);
+  });
   const call = async (
     path: string,
     { token = "operator", ...init }: RequestInit & { token?: string } = {},
@@ -128,6 +142,8 @@ async function start(
   const read = async (token?: string) => (await call("/v1/penduduk/1", { token })).body.alamat;
   return {
     url,
+    handle,
+    deciding,
     legacyUrl,
     legacy,
     fake,
@@ -476,4 +492,79 @@ test("other rules count from the next request on, and what was learnt of a route
   assert.equal(await read(), "lama");
   legacy.update(new Map());
   assert.equal((await call("/v1/penduduk/1")).status, 503);
+});
+
+test("all of it works over HTTP/2, too", async () => {
+  const { handle, outcomes, choices, fake, changes } = await start(
+    rule('rollout: {wilayah: ["32"]}, shadow: {}, fallback: {callsMin: 3}'),
+    {
+      implementation: {
+        getPenduduk({ name }) {
+          if (name === "penduduk/broken") throw new ConnectError("broken", Code.Internal);
+          return { penduduk: { name, alamat: "baru" } };
+        },
+      },
+    },
+  );
+  const listener = createListener({ handler: handle });
+  const { port } = await listener.listen(0, "127.0.0.1");
+  closers.push(() => listener.close(100));
+  const session = http2.connect(`http://127.0.0.1:${port}`);
+  closers.push(() => session.destroy());
+  const read = (token: string, id = "1") =>
+    new Promise<{ status: unknown; text: string }>((resolve, reject) => {
+      const stream = session.request({ ":path": `/v1/penduduk/${id}`, authorization: `Bearer ${token}` });
+      let status: unknown;
+      let text = "";
+      stream.on("response", (headers) => {
+        status = headers[":status"];
+      });
+      stream.setEncoding("utf8").on("data", (chunk) => {
+        text += chunk;
+      });
+      stream.on("end", () => resolve({ status, text })).on("error", reject);
+    });
+  assert.match((await read("operator")).text, /baru/);
+  await until(() => outcomes.length === 1);
+  assert.match((await read("bali")).text, /lama/);
+  await until(() => outcomes.length === 2);
+  assert.deepEqual(outcomes, ["differs", "differs"]);
+  fake.answer = (_, response) => {
+    response.writeHead(200, { "content-type": "application/json" }).write("x".repeat(60_000));
+    response.end("x".repeat(60_000));
+  };
+  await assert.rejects(read("bali"), /NGHTTP2_INTERNAL_ERROR/);
+  for (let n = 0; n < 2; n++) assert.equal((await read("operator", "broken")).status, 500);
+  await until(() => changes.length === 1);
+  assert.equal(choices.at(-1), "new: rollout");
+});
+
+test("callers who leave while it is decided where they go take no probe with them", async () => {
+  let isWell = false;
+  const { url, deciding, read, call, clock, changes, legacy } = await start(rule("rollout: {percent: 100}"), {
+    implementation: {
+      getPenduduk({ name }) {
+        if (!isWell) throw new ConnectError("broken", Code.Internal);
+        return { penduduk: { name, alamat: "baru" } };
+      },
+    },
+  });
+  for (let n = 0; n < 20; n++) await call("/v1/penduduk/1");
+  await until(() => changes.length === 1);
+  clock.ms += 30_000;
+  isWell = true;
+  const decided = Promise.withResolvers<void>();
+  Object.assign(deciding, { promise: decided.promise, waiting: 0 });
+  const leaving = new AbortController();
+  const headers = { authorization: "Bearer operator" };
+  const calls = Array.from({ length: 60 }, () =>
+    fetch(`${url}/v1/penduduk/1`, { headers, signal: leaving.signal }),
+  );
+  await until(() => deciding.waiting === 60);
+  leaving.abort();
+  await Promise.allSettled(calls);
+  await until(() => deciding.left === 60);
+  decided.resolve();
+  for (let n = 0; n < 60; n++) await read();
+  assert.equal(legacy.states().get(getPenduduk), "new");
 });

@@ -188,6 +188,11 @@ export function createLegacyFront(deps: LegacyDeps): LegacyFront {
     const { rule } = found.route;
     const { system, reason, settle } = await choose(found.route, from);
     deps.onChoice?.(rule.rpc, system, reason);
+    // Their end would be waited for, and it has been.
+    if (isClosed(response)) {
+      settle?.("gone");
+      throw new CallerGone();
+    }
     const isCompared = reason === "rollout" && isComparable(request);
     if (system === "legacy") {
       await deps.authorize(rule.rpc, from.caller, request.headers.authorization);
@@ -296,6 +301,7 @@ export function createLegacyFront(deps: LegacyDeps): LegacyFront {
     const sent = legacyRequest(found, request, from);
     const deadlineMs = deadlineOf(request, deps.timeout);
     const body = await bodyOf(request);
+    if (isClosed(response)) throw new CallerGone();
     const left = new AbortController();
     const onClose = () => left.abort();
     response.once("close", onClose);
@@ -365,7 +371,7 @@ export function createLegacyFront(deps: LegacyDeps): LegacyFront {
   /** The new system has answered; when it is done, the legacy one is asked the same. */
   function shadowLegacy(found: Found, request: Request, response: Response, from: From): void {
     const { rule, system } = found.route;
-    if (!shadows.take(rule)) return;
+    if (isClosed(response) || !shadows.take(rule)) return;
     const body = captureBody(request, response, shadowBytesMax);
     let isWhole = false;
     captureAnswer(response, shadowBytesMax, (current) => {
@@ -463,6 +469,10 @@ export function legacyAuthorizer(
 /** Conditional answers, and those without a body, have nothing to compare. */
 function isComparable(request: Request): boolean {
   return request.method !== "HEAD" && request.headers["if-none-match"] === undefined;
+}
+
+function isClosed(response: Response): boolean {
+  return "stream" in response ? (response.stream as { destroyed: boolean }).destroyed : response.destroyed;
 }
 
 function hasBody({ method }: Request): boolean {

@@ -9,9 +9,8 @@ import { loadWilayah } from "#chassis/wilayah.ts";
 import { localizeStatus } from "../messages/localize.ts";
 import { createAlerts } from "./alerts.ts";
 import { createLegacyFront, type LegacyDeps, type LegacyFront, legacyAuthorizer } from "./legacy.ts";
-import { openRollout, rulesProvider } from "./rollout.ts";
-import type { LegacyRule, Rules } from "./rules.ts";
-import { RulesError } from "./rules.ts";
+import { flagsOfRules, openFlags, type RolloutFlags, rulesProvider } from "./rollout.ts";
+import { type LegacyRule, type Rules, RulesError } from "./rules.ts";
 import { openRulesFile } from "./rules-file.ts";
 import { createShadows } from "./shadow.ts";
 
@@ -49,7 +48,7 @@ export async function openLegacy(context: ProcessContext, more: LegacyProcess): 
   context.background(alerts.run(signal));
 
   let byRpc: ReadonlyMap<string, LegacyRule> = new Map();
-  const flags = await openRollout("lampid-legacy", await flagProvider(context, (rpc) => byRpc.get(rpc)));
+  const flags = await openRollout(context, (rpc) => byRpc.get(rpc));
   onClose(() => flags.close());
 
   const shadows = createShadows({
@@ -127,12 +126,12 @@ function checkAuthorization(rules: Rules, authorization: string | undefined): vo
 }
 
 /** The rules' own, or the default export of a module that makes another: flagd's, say. What it cannot tell, the rules do. */
-async function flagProvider(
+async function openRollout(
   { config }: ProcessContext,
   ruleOf: (rpc: string) => LegacyRule | undefined,
-): Promise<Provider> {
+): Promise<RolloutFlags> {
   const name = config.optional("LAMPID_LEGACY_FLAGS");
-  if (name === undefined) return rulesProvider(ruleOf);
+  if (name === undefined) return flagsOfRules(rulesProvider(ruleOf));
   const specifier = /^[./]/.test(name) ? pathToFileURL(name).href : name;
   const expected = "a module whose default export makes a provider of OpenFeature";
   let made: unknown;
@@ -144,5 +143,5 @@ async function flagProvider(
   if (typeof (made as Partial<Provider> | undefined)?.resolveBooleanEvaluation !== "function") {
     throw new ConfigError("LAMPID_LEGACY_FLAGS", expected, name);
   }
-  return made as Provider;
+  return await openFlags("lampid-legacy", made as Provider);
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Provider } from "@openfeature/server-sdk";
 import { PendudukService } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
-import { callerKeyOf, isInRollout, openRollout, rulesProvider } from "./rollout.ts";
+import { callerKeyOf, flagsOfRules, isInRollout, openFlags, rulesProvider } from "./rollout.ts";
 import { type LegacyRule, parseRules } from "./rules.ts";
 
 const callers = Array.from({ length: 2_000 }, (_, n) => callerKeyOf(`s:${n}`));
@@ -41,14 +41,13 @@ const rule = [
 const jabar = { key: callerKeyOf("s:1"), wilayah: "32.01", role: "operator" };
 const bali = { ...jabar, wilayah: "51.01" };
 
-test("the provider of the rules is asked by OpenFeature", async () => {
+test("the provider of the rules says the same by its interface and by OpenFeature", async () => {
   const byRpc = new Map<string, LegacyRule>([[rule.rpc, rule]]);
-  const flags = await openRollout(
-    "test rules",
-    rulesProvider((rpc) => byRpc.get(rpc)),
-  );
-  assert.equal(await flags.isForNew(rule, jabar), true);
-  assert.equal(await flags.isForNew(rule, bali), false);
+  const provider = rulesProvider((rpc) => byRpc.get(rpc));
+  for (const flags of [flagsOfRules(provider), await openFlags("test rules", provider)]) {
+    assert.equal(await flags.isForNew(rule, jabar), true);
+    assert.equal(await flags.isForNew(rule, bali), false);
+  }
 });
 
 test("another provider decides instead, and is told no subject; what it cannot say in time, the rules say", async () => {
@@ -61,7 +60,7 @@ test("another provider decides instead, and is told no subject; what it cannot s
       return answer();
     },
   } as unknown as Provider;
-  const flags = await openRollout("test another", provider);
+  const flags = await openFlags("test another", provider);
   assert.equal(await flags.isForNew(rule, bali), true);
   assert.deepEqual(asked, [
     [

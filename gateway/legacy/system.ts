@@ -45,7 +45,8 @@ export function createLegacySystem({
   deadlineFloorMs = 10_000,
   onState,
 }: LegacySystemOptions): LegacySystem {
-  const { protocol, hostname, port } = new URL(origin);
+  const { protocol, hostname: host, port } = new URL(origin);
+  const hostname = host.replace(/^\[|\]$/g, ""); // of IPv6
   const { Agent, request: open } = protocol === "https:" ? https : http;
   const agent = new Agent({ keepAlive: true, maxSockets: callsMax, maxFreeSockets: 16, timeout: idleMs });
   let pending = 0;
