@@ -5,7 +5,7 @@ import type { Provider } from "@openfeature/server-sdk";
 import { anonymous } from "#chassis/caller.ts";
 import { ConfigError } from "#chassis/config.ts";
 import type { ProcessContext } from "#chassis/process.ts";
-import { loadWilayah } from "#chassis/wilayah.ts";
+import { loadWilayah, type WilayahIndex } from "#chassis/wilayah.ts";
 import { localizeStatus } from "../messages/localize.ts";
 import { createAlerts } from "./alerts.ts";
 import { createLegacyFront, type LegacyDeps, type LegacyFront, legacyAuthorizer } from "./legacy.ts";
@@ -86,12 +86,16 @@ export async function openLegacy(context: ProcessContext, more: LegacyProcess): 
   context.adminPage("/legacy/diff", front.report);
 
   const key = "LAMPID_LEGACY_ROUTES";
-  const { has } = loadWilayah();
+  // Only when a rule names one: reading 84,000 codes leaves the process some MiB larger.
+  let wilayah: WilayahIndex | undefined;
   try {
     const file = openRulesFile({
       path: config.string(key),
       services: more.services,
-      hasWilayah: has,
+      hasWilayah(kode) {
+        wilayah ??= loadWilayah();
+        return wilayah.has(kode);
+      },
       onRules(rules) {
         checkAuthorization(rules, config.optional("LAMPID_LEGACY_AUTHORIZATION"));
         byRpc = new Map([...rules.values()].map((rule) => [rule.rpc, rule]));
