@@ -27,6 +27,8 @@ import { type Bulkhead, limitTransport } from "./bulkhead.ts";
 import type { CallCounter, Quota } from "./call-counter.ts";
 import type { Cors } from "./cors.ts";
 import type { Documents } from "./documents.ts";
+import { fixedHeaders } from "./fixed-headers.ts";
+import type { LegacyFront } from "./legacy/legacy.ts";
 import { localizeError, localizeStatus } from "./messages/localize.ts";
 import { createRateLimiter, rateLimitError, rateLimitHeaders } from "./rate-limit.ts";
 import { relayService } from "./relay.ts";
@@ -136,6 +138,8 @@ export interface GatewayDeps {
   readonly methodHeaders?: (method: DescMethod) => Readonly<Record<string, string>>;
   /** Whether refusals say in the caller's language, too, what they mean (`messages/`). Default: false. */
   readonly localized?: boolean;
+  /** Sees to the REST requests that an older system answers, too (`legacy/`). Default: there is none. */
+  readonly legacy?: LegacyFront | undefined;
   /** Which web pages may call. Default: those of no other origin. */
   readonly cors?: Cors;
   /** Counts calls for the rate limits. Default: in memory. */
@@ -226,7 +230,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     methodHeaders: deps.methodHeaders,
     admit: (method) => transportByService.get(method.parent)?.refusalFor(method),
     requestId: (key, caller) => requestIdOf(caller?.subject ?? "", key),
-    fixedHeaders: { "cache-control": "no-store", "x-content-type-options": "nosniff" },
+    fixedHeaders,
     forwardHeaders,
     answerHeaders,
     moreAnswerHeaders,
@@ -357,7 +361,12 @@ export function createGateway(deps: GatewayDeps): Gateway {
       if (quota.isExceeded) {
         const refused = rateLimitError(quota);
         refuse(statusOf(refused, deps.registry), httpStatusOf(refused.code), request, response);
-      } else if (!transcoder.handle(request, response, caller)) {
+      } else if (
+        !deps.legacy?.handle(request, response, { caller, address: addressOf(request) }, (...inner) =>
+          transcoder.handle(...inner, caller),
+        ) &&
+        !transcoder.handle(request, response, caller)
+      ) {
         const status = { code: Code.NotFound, message: "there is nothing at this path", details: [] };
         refuse(status, 404, request, response);
       }

@@ -1,6 +1,6 @@
 // The front door, as a process: REST, Connect, gRPC-Web and gRPC on one port, relayed to the services.
 import { readFileSync } from "node:fs";
-import type { DescService } from "@bufbuild/protobuf";
+import type { DescService, Registry } from "@bufbuild/protobuf";
 import type { Transport } from "@connectrpc/connect";
 import { ConfigError } from "#chassis/config.ts";
 import { type ProcessContext, runProcess, standardServices } from "#chassis/process.ts";
@@ -16,6 +16,7 @@ import { type Cors, createCors, parseOrigins } from "./cors.ts";
 import { deprecationHeaders } from "./deprecation.ts";
 import { createDocuments } from "./documents.ts";
 import { createGateway, defaultGatewayLimits, type Gateway } from "./gateway.ts";
+import type { LegacyFront } from "./legacy/legacy.ts";
 import { createListener } from "./listener.ts";
 import { openApiDocuments } from "./openapi/documents.ts";
 import { portalDocuments } from "./portal/portal.ts";
@@ -30,7 +31,7 @@ await runProcess({
   name: "gateway",
   env: process.env,
   async compose(context) {
-    gateway = composeGateway(context, await callCounter(context));
+    gateway = await composeGateway(context, await callCounter(context));
   },
   async listen({ log, signal, onClose }, { host, port }) {
     const onError = (cause: unknown) => log.error({ err: cause }, "listener failed");
@@ -43,7 +44,7 @@ await runProcess({
   },
 });
 
-function composeGateway(context: ProcessContext, callCounter: CallCounter): Gateway {
+async function composeGateway(context: ProcessContext, callCounter: CallCounter): Promise<Gateway> {
   const { config, health, log, telemetry, verifyToken } = context;
   const wire = config.oneOf("LAMPID_WIRE", wireNames, "grpc-js");
   const connect = (baseUrl: string) => {
@@ -86,9 +87,16 @@ function composeGateway(context: ProcessContext, callCounter: CallCounter): Gate
     description: "Changes of state of a circuit breaker",
   });
 
+  const registry = registryOfFiles([file_google_rpc_error_details, ...services.map(({ file }) => file)]);
+  const bodyTimeoutMs = config.integer("LAMPID_BODY_TIMEOUT_MS", {
+    min: 1_000,
+    max: 600_000,
+    fallback: defaultGatewayLimits.bodyTimeoutMs,
+  });
   return createGateway({
     upstreams,
-    registry: registryOfFiles([file_google_rpc_error_details, ...services.map(({ file }) => file)]),
+    registry,
+    legacy: await legacyFront(context, services, registry, bodyTimeoutMs),
     successStatus: success_status,
     methodHeaders: deprecationHeaders,
     localized: true,
@@ -110,11 +118,7 @@ function composeGateway(context: ProcessContext, callCounter: CallCounter): Gate
       }),
       callsByName: callsByName(config),
       callsByRoute: callsByRoute(config, services),
-      bodyTimeoutMs: config.integer("LAMPID_BODY_TIMEOUT_MS", {
-        min: 1_000,
-        max: 600_000,
-        fallback: defaultGatewayLimits.bodyTimeoutMs,
-      }),
+      bodyTimeoutMs,
       upstreamCallsMax: config.integer("LAMPID_UPSTREAM_CALLS", {
         min: 1,
         max: 100_000,
@@ -236,6 +240,26 @@ async function callCounter({ config, log, onClose, telemetry }: ProcessContext):
       if (isLocal) log.warn({ reason }, "rate limits are local: their store does not answer");
       else log.info("rate limits are shared again: their store answers");
     },
+  });
+}
+
+/** An older system for some routes (LAMPID_LEGACY_ROUTES). Without the variable nothing of it is even loaded. */
+async function legacyFront(
+  context: ProcessContext,
+  services: readonly DescService[],
+  registry: Registry,
+  bodyTimeoutMs: number,
+): Promise<LegacyFront | undefined> {
+  if (context.config.optional("LAMPID_LEGACY_ROUTES") === undefined) return undefined;
+  const { openLegacy } = await import("./legacy/open.ts");
+  const { answerBytesMax, bodyBytesMax, callDefaultMs, callMaxMs } = defaultGatewayLimits;
+  return openLegacy(context, {
+    services,
+    registry,
+    methodHeaders: deprecationHeaders,
+    timeout: { defaultMs: callDefaultMs, maxMs: callMaxMs },
+    body: { maxBytes: bodyBytesMax, timeoutMs: bodyTimeoutMs },
+    answerBytesMax,
   });
 }
 

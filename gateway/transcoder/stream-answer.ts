@@ -269,7 +269,7 @@ export function createStreamAnswer(response: Response, options: StreamAnswerOpti
  * Ends an answer so that it is not complete: without the last chunk of HTTP/1.1, by RST_STREAM of HTTP/2. Else a download
  * that broke off would look like a short one to every client that does not look at its last line.
  */
-function cut(response: Response): void {
+export function cut(response: Response): void {
   if ("stream" in response) {
     (response as Http2ServerResponse).stream?.close(http2.NGHTTP2_INTERNAL_ERROR);
   } else {

@@ -46,6 +46,8 @@ export type ProcessContext = {
   bus: () => Promise<EventBus>;
   /** Publishes this service's outbox on the bus, unless LAMPID_OUTBOX_RELAY=false leaves that to change data capture. */
   relayOutbox: () => void;
+  /** Shows JSON at a path of the admin port. */
+  adminPage: (path: string, content: () => unknown) => void;
   /** Runs beside the server until the signal aborts; awaited at the end. An exception ends the process. */
   background: (work: Promise<void>) => void;
   /** Called in reverse order at the end, after the server has drained. */
@@ -134,6 +136,7 @@ async function start(
   const closers: (() => unknown)[] = [];
   const background: Promise<void>[] = [];
   const services: { service: DescService; implementation: Partial<ServiceImpl<DescService>> }[] = [];
+  const adminPages = new Map<string, () => unknown>();
   let database: Database | undefined;
   let bus: Promise<EventBus> | undefined;
   let token: ServiceToken | undefined;
@@ -206,6 +209,7 @@ async function start(
         runRelay({ url, service: name, bus: await context.bus(), log, meter, signal: stop.signal });
       context.background(run());
     },
+    adminPage: (path, content) => adminPages.set(path, content),
     background(work) {
       background.push(work);
       work.catch((cause) => {
@@ -224,7 +228,7 @@ async function start(
     return withLagMetric(opened, telemetry.meter, log, stop.signal);
   }
 
-  const admin = createAdminServer(health, telemetry);
+  const admin = createAdminServer(health, telemetry, adminPages);
   let server: { close: (graceMs: number) => Promise<void> } | undefined;
   let ending = false;
 

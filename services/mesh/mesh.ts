@@ -33,6 +33,7 @@ import {
   DATABASES,
   type DatabaseName,
   provisionExternal,
+  type RoleName,
   settleQuarantineKey,
   settleSecrets,
 } from "./provision.ts";
@@ -79,7 +80,7 @@ export type Mesh = {
   /** Of the embedded database's superuser. */
   superuserUrl: string;
   /** Of a service's role to its own database (or to the bus); of "bus": the owner of the bus. */
-  databaseUrl(role: DatabaseName, database?: "bus"): string;
+  databaseUrl(role: RoleName, database?: "bus"): string;
   /** By process name or "postgres"; undefined between an end and the next start. */
   pid(name: string): number | undefined;
   /** How often it has been started again. */

@@ -96,6 +96,14 @@ describe("the embedded PostgreSQL", () => {
     });
   });
 
+  test("the front door can connect to the bus and to nothing else", async () => {
+    await query(postgres.url("gateway", "bus"), "SELECT 1");
+    for (const name of DATABASES.filter((each) => each !== "bus")) {
+      const url = postgres.url("gateway", name as "bus");
+      await assert.rejects(query(url, "SELECT 1"), { code: "42501" }, name);
+    }
+  });
+
   test("every role can connect to the bus, whose tables are for bus_user", async () => {
     await query(postgres.url("bus"), "CREATE TABLE event (id int); GRANT SELECT ON event TO bus_user");
     for (const name of DATABASES) await query(postgres.url(name, "bus"), "SELECT id FROM event");

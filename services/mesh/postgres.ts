@@ -20,7 +20,7 @@ import { type Engine, prepareEngine, type RunAs } from "./engine.ts";
 import { processesIn, send, settlesWithin } from "./host-process.ts";
 import { type LogFile, openLogFile } from "./log-file.ts";
 import { MeshError } from "./mesh-error.ts";
-import { type DatabaseName, provision, settleSecrets, withClient } from "./provision.ts";
+import { provision, type RoleName, settleSecrets, withClient } from "./provision.ts";
 import type { Watchdog } from "./watchdog.ts";
 
 export type Postgres = {
@@ -29,7 +29,7 @@ export type Postgres = {
   /** Where the cluster lies: `<dataDir>/postgres`, or what that links to. */
   cluster: string;
   /** Connection URL of a role, to its own database or to the bus. */
-  url(role: DatabaseName, database?: "bus"): string;
+  url(role: RoleName, database?: "bus"): string;
   superuserUrl: string;
   /** Fast shutdown, harder after `graceMs`. Resolves when no process of it is left. */
   stop(graceMs?: number): Promise<void>;

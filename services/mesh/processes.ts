@@ -1,6 +1,6 @@
 // The table of the mesh's processes: what runs, on which ports, and with which environment.
 import { join, resolve } from "node:path";
-import type { DatabaseName } from "./provision.ts";
+import type { DatabaseName, RoleName } from "./provision.ts";
 
 /** The checkout: entries are relative to it, and it is the working directory of every process. */
 export const ROOT = resolve(import.meta.dirname, "../..");
@@ -20,6 +20,8 @@ export type ProcessSpec = {
   restPort?: number;
   /** Its own database, with the rights of that database's owner, and the bus with its own role. */
   database?: DatabaseName;
+  /** Of one without a database: the role by which it publishes on the bus. */
+  busRole?: RoleName;
   /** Listens on LAMPID_HOST; all others stay on loopback, which is this profile's mesh security. */
   isExposed?: boolean;
   /** Options of Node for this process, besides those that all get. */
@@ -62,6 +64,7 @@ export const PROCESSES: readonly ProcessSpec[] = [
     entry: "gateway/main.ts",
     port: 8080,
     adminPort: 9080,
+    busRole: "gateway",
     isExposed: true,
     nodeOptions: BUSY,
   },
@@ -148,7 +151,7 @@ export type EnvironmentOptions = {
   host: string;
   portOffset: number;
   dataDir: string;
-  databaseUrl: ((role: DatabaseName, database?: "bus") => string) | undefined;
+  databaseUrl: ((role: RoleName, database?: "bus") => string) | undefined;
   /** Embedded: of the processes that call others by themselves. In a cluster, the user says it. */
   serviceSecret?: string;
   /** For integrasi, unless the user has set LAMPID_QUARANTINE_KEY_FILE. */
@@ -197,10 +200,9 @@ export function environmentOf(spec: ProcessSpec, options: EnvironmentOptions): R
   for (const { name } of processes) {
     if (name !== "gateway") child[`LAMPID_UPSTREAM_${name.toUpperCase()}`] = urls[name] as string;
   }
-  if (spec.database && databaseUrl) {
-    child.LAMPID_DATABASE_URL = databaseUrl(spec.database);
-    if (profile === "embedded") child.LAMPID_BUS_URL = databaseUrl(spec.database, "bus");
-  }
+  if (spec.database && databaseUrl) child.LAMPID_DATABASE_URL = databaseUrl(spec.database);
+  const busRole = spec.database ?? spec.busRole;
+  if (busRole && databaseUrl && profile === "embedded") child.LAMPID_BUS_URL = databaseUrl(busRole, "bus");
   return child;
 }
 

@@ -19,6 +19,13 @@ export const DATABASES = [
 
 export type DatabaseName = (typeof DATABASES)[number];
 
+/** Login roles without a database. The front door may tell of itself on the bus, and nothing else (bus/migrations). */
+const PUBLISHERS = ["gateway"] as const;
+
+export type RoleName = DatabaseName | (typeof PUBLISHERS)[number];
+
+const ROLES: readonly RoleName[] = [...DATABASES, ...PUBLISHERS];
+
 /** `<dataDir>/secrets.json`. */
 export type Secrets = {
   superuser: string;
@@ -44,7 +51,7 @@ export async function provision(
       await names("SELECT datname AS name FROM pg_database"),
     ];
     const statements = foundRoles.has("bus_user") ? [] : ["CREATE ROLE bus_user NOLOGIN"];
-    for (const name of DATABASES) {
+    for (const name of ROLES) {
       const verb = foundRoles.has(name) ? "ALTER" : "CREATE";
       statements.push(
         `${verb} ROLE ${name} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD '${roles[name]}'`,
@@ -59,7 +66,7 @@ export async function provision(
       if (!foundDatabases.has(name)) await client.query(`CREATE DATABASE ${name} OWNER ${name}`);
     }
     await client.query(
-      `REVOKE ALL ON DATABASE ${DATABASES.join(", ")} FROM PUBLIC; GRANT CONNECT ON DATABASE bus TO bus_user`,
+      `REVOKE ALL ON DATABASE ${DATABASES.join(", ")} FROM PUBLIC; GRANT CONNECT ON DATABASE bus TO bus_user, ${PUBLISHERS.join(", ")}`,
     );
   });
   const penduduk = new URL(superuserUrl);
@@ -130,7 +137,7 @@ export async function provisionExternal(superuserUrl: string, dataDir: string) {
   }
   return {
     superuserUrl,
-    url(role: DatabaseName, database: DatabaseName = role): string {
+    url(role: RoleName, database: RoleName = role): string {
       const url = new URL(superuserUrl);
       return Object.assign(url, { username: role, password: secrets.roles[role], pathname: `/${database}` })
         .href;
@@ -146,6 +153,6 @@ export function completeSecrets(found: Secrets | undefined): Secrets {
   return {
     superuser: valid.get("superuser") ?? password(),
     service: valid.get("service") ?? password(),
-    roles: Object.fromEntries(DATABASES.map((name) => [name, valid.get(name) ?? password()])),
+    roles: Object.fromEntries(ROLES.map((name) => [name, valid.get(name) ?? password()])),
   };
 }

@@ -12,7 +12,7 @@ import type { Channel } from "./channels/channel.ts";
 import { emailChannel } from "./channels/email.ts";
 import { logChannel } from "./channels/log.ts";
 import { smsChannel } from "./channels/sms.ts";
-import { announceRegistrations } from "./consumer.ts";
+import { announceRegistrations, announceRoutes } from "./consumer.ts";
 import { deliverDue, runDelivery } from "./delivery.ts";
 import { postgresPesanStore } from "./postgres-store.ts";
 import { notifikasiService } from "./service.ts";
@@ -30,7 +30,14 @@ export async function composeNotifikasi(context: ProcessContext): Promise<void> 
   const onQueued = () => queue.emit("queued");
 
   context.serve(NotifikasiService, notifikasiService({ store, clock, onQueued }));
-  (await context.bus()).subscribe({
+  const bus = await context.bus();
+  bus.subscribe({
+    topic: "operasi-events",
+    group: "notifikasi",
+    handler: announceRoutes({ store, kanal, clock, onQueued }),
+    isTransient: isDatabaseUnavailable,
+  });
+  bus.subscribe({
     topic: "pendaftaran-events",
     group: "notifikasi",
     // Nobody needs a message sooner, and a row in a batch of 250 costs a third of one in a batch of 25.

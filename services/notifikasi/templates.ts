@@ -11,4 +11,13 @@ export const templates = {
     wilayah,
   }: Record<"nama" | "nikTersamar" | "provinsi" | "wilayah", string>) =>
     `Pendaftaran baru: ${nama} (${nikTersamar}), ${wilayah}, ${provinsi}.`,
+
+  /** To the officer on duty: the traffic of a route has left the new system, or is back. */
+  rute_dialihkan: ({ rpc, sistemLama, gagal, panggilan }: Dialihkan) =>
+    `Peringatan: ${rpc} gagal ${gagal} dari ${panggilan} panggilan dan dialihkan ke sistem lama (${sistemLama}).`,
+
+  rute_pulih: ({ rpc, sistemLama }: Pick<Dialihkan, "rpc" | "sistemLama">) =>
+    `Pulih: ${rpc} kembali ke sistem baru dari sistem lama (${sistemLama}).`,
 } as const;
+
+type Dialihkan = { rpc: string; sistemLama: string; gagal: number; panggilan: number };

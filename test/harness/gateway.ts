@@ -8,6 +8,7 @@ import { freePort } from "./database.ts";
 export type GatewayProcess = {
   url: string;
   adminUrl: string;
+  pid: number;
   /** The lines of its log. */
   log: () => Record<string, unknown>[];
   stop: () => Promise<void>;
@@ -23,7 +24,7 @@ export async function startGateway(env: Record<string, string> = {}): Promise<Ga
   const [port, adminPort] = [await freePort(), await freePort()];
   const unset = Object.keys(process.env).filter((name) => name.startsWith("LAMPID_"));
   const adminUrl = `http://127.0.0.1:${adminPort}`;
-  const { logPath, stop } = await launch({
+  const { logPath, pid, stop } = await launch({
     name: "gateway",
     command: process.execPath,
     args: [join(ROOT, "gateway/main.ts")],
@@ -43,6 +44,7 @@ export async function startGateway(env: Record<string, string> = {}): Promise<Ga
   return {
     url: `http://127.0.0.1:${port}`,
     adminUrl,
+    pid,
     log: () => lines().flatMap((line) => (line.startsWith("{") ? [JSON.parse(line)] : [])),
     async stop() {
       await stop();

@@ -7,13 +7,14 @@ import type { BusEvent } from "#chassis/bus/event-bus.ts";
 import { type Database, openDatabase } from "#chassis/database.ts";
 import { createLogger } from "#chassis/log.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
+import { RuteDialihkan_Arah as Arah, RuteDialihkanSchema } from "#gen/lampid/gateway/v1/gateway_events_pb.ts";
 import {
   type ListPesanRequestSchema,
   NotifikasiService,
   Pesan_Status as Status,
 } from "#gen/lampid/notifikasi/v1/notifikasi_service_pb.ts";
 import { PendudukTerdaftarSchema } from "#gen/lampid/penduduk/v1/penduduk_events_pb.ts";
-import { announceRegistrations } from "../../services/notifikasi/consumer.ts";
+import { announceRegistrations, announceRoutes } from "../../services/notifikasi/consumer.ts";
 import { postgresPesanStore } from "../../services/notifikasi/postgres-store.ts";
 import { notifikasiService } from "../../services/notifikasi/service.ts";
 import type { PesanStore } from "../../services/notifikasi/store.ts";
@@ -30,6 +31,7 @@ let db: Database;
 let store: PesanStore;
 let client: Client<typeof NotifikasiService>;
 let handle: (events: readonly BusEvent[]) => Promise<void>;
+let handleRoutes: (events: readonly BusEvent[]) => Promise<void>;
 let queued = 0;
 
 before(async () => {
@@ -38,6 +40,7 @@ before(async () => {
   store = postgresPesanStore(db);
   const shared = { store, clock: () => NOW, onQueued: () => void queued++ };
   handle = announceRegistrations({ ...shared, wilayah: loadWilayah(), kanal: "email" });
+  handleRoutes = announceRoutes({ ...shared, kanal: "email" });
   client = await componentClient(NotifikasiService, notifikasiService(shared));
 });
 
@@ -121,6 +124,43 @@ describe("the consumer", () => {
     await handle([registered({}, { type: "lampid.test.v1.Other", data: new Uint8Array([255]) })]);
     assert.equal((await list()).pesan.length, 0);
     assert.equal(queued, 0);
+  });
+
+  test("tells of a route that leaves the new system, and of its return, for the nation", async () => {
+    const event = (arah: Arah): BusEvent => ({
+      ...registered(),
+      type: RuteDialihkanSchema.typeName,
+      data: toBinary(
+        RuteDialihkanSchema,
+        create(RuteDialihkanSchema, {
+          rpc: "lampid.penduduk.v1.PendudukService/GetPenduduk",
+          arah,
+          sistemLama: "https://siak.example.go.id",
+          panggilan: 40,
+          gagal: 3,
+        }),
+      ),
+    });
+    const left = event(Arah.LAMA);
+    await handleRoutes([left, registered()]);
+    await handleRoutes([left, event(Arah.BARU)]);
+    const { pesan } = await list();
+    assert.deepEqual(
+      pesan.map(({ templat, kodeWilayah, isi }) => [templat, kodeWilayah, isi]),
+      [
+        [
+          "rute_pulih",
+          "ID",
+          "Pulih: lampid.penduduk.v1.PendudukService/GetPenduduk kembali ke sistem baru dari sistem lama (https://siak.example.go.id).",
+        ],
+        [
+          "rute_dialihkan",
+          "ID",
+          "Peringatan: lampid.penduduk.v1.PendudukService/GetPenduduk gagal 3 dari 40 panggilan dan dialihkan ke sistem lama (https://siak.example.go.id).",
+        ],
+      ],
+    );
+    assert.equal(queued, 2);
   });
 
   test("fails on an event that it cannot read, and makes no message of its batch", async () => {

@@ -6,6 +6,7 @@ export const topics = [
   "penduduk-events",
   "laporan-events",
   "sinkronisasi-events",
+  "operasi-events",
 ] as const;
 
 export type Topic = (typeof topics)[number] | `${(typeof topics)[number]}.dlq`;
