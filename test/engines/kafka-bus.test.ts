@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:net";
 import { after, afterEach, before, describe, test } from "node:test";
-import type { BusEvent, EventBus } from "#chassis/bus/event-bus.ts";
+import { type BusEvent, type EventBus, topics as meshTopics } from "#chassis/bus/event-bus.ts";
 import { createKafkaBus } from "#chassis/bus/kafka-bus.ts";
 import { kafkaClient } from "#chassis/bus/kafka-client.ts";
 import type { KafkaSettings } from "#chassis/bus/kafka-settings.ts";
@@ -78,7 +78,7 @@ describe("Kafka", { skip, timeout: 240_000 }, () => {
       await admin.disconnect();
       const { made, missing, differences } = await declareTopics(settings, silent, { isCheck: true });
       assert.deepEqual(made, []);
-      assert.equal(missing.length, 7);
+      assert.equal(missing.length, 2 * meshTopics.length - 1);
       assert.ok(
         differences.includes("differs.laporan-events has 3 partitions, not 10"),
         differences.join("\n"),
