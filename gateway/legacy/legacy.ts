@@ -21,7 +21,6 @@ import {
   traceIdOf,
   writeStatus,
 } from "../transcoder/status.ts";
-import { cut } from "../transcoder/stream-answer.ts";
 import { parseTemplate, type Template } from "../transcoder/template.ts";
 import { deadlineOf } from "../transcoder/timeout.ts";
 import { type CapturedAnswer, captureAnswer, captureBody, createCopy } from "./capture.ts";
@@ -33,7 +32,8 @@ import {
   type RouteState,
 } from "./error-window.ts";
 import { callInProcess } from "./in-process.ts";
-import { isJson, legacyAnswerHeaders, legacyRequestHeaders, refusalOf } from "./message.ts";
+import { legacyRequestHeaders } from "./message.ts";
+import { isClosed, passOn } from "./pass-on.ts";
 import { legacyPath } from "./path.ts";
 import { callerKeyOf, type RolloutFlags } from "./rollout.ts";
 import type { LegacyRule, Rules } from "./rules.ts";
@@ -313,13 +313,12 @@ export function createLegacyFront(deps: LegacyDeps): LegacyFront {
       const answer = await system.send({ ...sent, body, timeoutMs, signal: left.signal });
       const httpStatus = answer.statusCode!;
       answered = { httpStatus, contentEncoding: undefined, body: undefined };
-      checkAnswer(answer, rule, request.method === "HEAD");
-      const head = { ...fixedHeaders, ...legacyAnswerHeaders(answer.headers) };
-      for (const name of ["content-type", "content-length"] as const) {
-        if (answer.headers[name] !== undefined) Object.assign(head, { [name]: answer.headers[name] });
-      }
-      (response as ServerResponse).writeHead(httpStatus, head);
-      await pump(answer, response, rule, copy?.add);
+      await passOn(answer, response, {
+        isHead: request.method === "HEAD",
+        sentCaller: rule.authorization === "caller",
+        bytesMax: deps.answerBytesMax,
+        copy: copy?.add,
+      });
       answered = { ...answered, body: copy?.whole() };
     } finally {
       response.off("close", onClose);
@@ -327,44 +326,6 @@ export function createLegacyFront(deps: LegacyDeps): LegacyFront {
         if (answered === undefined || left.signal.aborted) shadows.giveUp(rule);
         else shadowNew(found, request, answered, body, shadow);
       }
-    }
-  }
-
-  /** Throws what the caller is told instead of an answer that cannot be passed on. */
-  function checkAnswer(answer: IncomingMessage, { authorization }: LegacyRule, isHead: boolean): void {
-    const { statusCode = 500, headers } = answer;
-    const hasNoBody = isHead || statusCode === 204 || statusCode === 304;
-    const isPassedOn = statusCode === 304 || (statusCode >= 200 && statusCode < 300);
-    const isTooLarge = Number(headers["content-length"] ?? 0) > deps.answerBytesMax && !isHead;
-    if (isPassedOn && !isTooLarge && (hasNoBody || isJson(headers["content-type"]))) return;
-    // The rest is read and thrown away, up to the deadline: the connection can be used again.
-    if (isPassedOn) answer.destroy();
-    else answer.resume();
-    throw refusalOf(isPassedOn ? 500 : statusCode, authorization === "caller");
-  }
-
-  async function pump(
-    answer: IncomingMessage,
-    response: Response,
-    { rpc }: LegacyRule,
-    copy: ((chunk: unknown) => void) | undefined,
-  ): Promise<void> {
-    let bytes = 0;
-    try {
-      for await (const chunk of answer as AsyncIterable<Buffer>) {
-        bytes += chunk.length;
-        if (bytes > deps.answerBytesMax) throw new Error("the legacy system's answer is too large");
-        copy?.(chunk);
-        if (!(response as ServerResponse).write(chunk)) await drained(response);
-      }
-      response.end();
-    } catch (error) {
-      // Half an answer must not look like a whole one.
-      if (!response.destroyed) {
-        cut(response);
-        deps.onInternalError?.(error, { method: rpc, traceId: undefined });
-      }
-      throw error;
     }
   }
 
@@ -425,8 +386,13 @@ export function createLegacyFront(deps: LegacyDeps): LegacyFront {
   }
 
   function answerError(error: unknown, rule: LegacyRule, request: Request, response: Response): void {
-    if (error instanceof CallerGone || response.destroyed || response.headersSent) return;
     const { localize, registry, onInternalError } = deps;
+    const traceId = traceIdOf(request.headers.traceparent);
+    if (error instanceof CallerGone) return;
+    if (response.headersSent) {
+      onInternalError?.(error, { method: rule.rpc, traceId });
+      return;
+    }
     if (error instanceof Refusal) {
       const said = localized(
         error.status,
@@ -440,7 +406,6 @@ export function createLegacyFront(deps: LegacyDeps): LegacyFront {
       else writeStatus(response, said.status, error.httpStatus, said.headers);
       return;
     }
-    const traceId = traceIdOf(request.headers.traceparent);
     const shown = presentable(error instanceof Refused ? refusalToError(error.refusal) : error, traceId);
     if (shown.code === Code.Internal || shown.code === Code.Unavailable) {
       onInternalError?.(error, { method: rule.rpc, traceId });
@@ -471,25 +436,6 @@ function isComparable(request: Request): boolean {
   return request.method !== "HEAD" && request.headers["if-none-match"] === undefined;
 }
 
-function isClosed(response: Response): boolean {
-  return "stream" in response ? (response.stream as { destroyed: boolean }).destroyed : response.destroyed;
-}
-
 function hasBody({ method }: Request): boolean {
   return method !== "GET" && method !== "HEAD";
-}
-
-function drained(response: Response): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onDrain = () => {
-      response.off("close", onClose);
-      resolve();
-    };
-    const onClose = () => {
-      response.off("drain", onDrain);
-      reject(new CallerGone());
-    };
-    response.once("drain", onDrain);
-    response.once("close", onClose);
-  });
 }

@@ -71,9 +71,9 @@ export function isJson(contentType: string | undefined): boolean {
 
 /**
  * The refusal that a status of the legacy system means. Its body stays inside: pages of old systems hold stack traces. A
- * redirect is none of ours to follow, nor the caller's.
+ * redirect is none of ours to follow, nor the caller's. The cause is for the log.
  */
-export function refusalOf(httpStatus: number, sentCaller: boolean): ConnectError {
+export function refusalOf(httpStatus: number, sentCaller: boolean, cause?: Error): ConnectError {
   // Without the caller's token it is the gateway that the system does not know, and no fault of the caller.
   const isOurs = httpStatus === 401 && !sentCaller;
   const isRefusal = httpStatus >= 400 && httpStatus < 500 && !isOurs;
@@ -82,9 +82,9 @@ export function refusalOf(httpStatus: number, sentCaller: boolean): ConnectError
     code === Code.Internal
       ? ["LEGACY_FAILED", "the legacy system failed"]
       : ["LEGACY_REFUSED", `the legacy system refuses this: HTTP ${httpStatus}`];
-  return new ConnectError(message, code, undefined, [
-    { desc: ErrorInfoSchema, value: { reason, domain: ERROR_DOMAIN } },
-  ]);
+  const detail = { desc: ErrorInfoSchema, value: { reason, domain: ERROR_DOMAIN } };
+  const why = cause ?? new Error(`HTTP ${httpStatus}`);
+  return new ConnectError(message, code, undefined, [detail], why);
 }
 
 const codeByStatus = new Map<number, Code>([
