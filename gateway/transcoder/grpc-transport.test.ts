@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import http2 from "node:http2";
 import net, { type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { create, createFileRegistry, toBinary } from "@bufbuild/protobuf";
 import type { GenService } from "@bufbuild/protobuf/codegenv2";
@@ -418,6 +422,26 @@ describe("the gRPC transport", () => {
     }
   });
 
+  const hasOpenssl = spawnSync("openssl", ["version"]).status === 0 || process.env.CI === "true";
+  it("speaks TLS, to a server whose certificate it can trust", {
+    skip: !hasOpenssl && "needs openssl",
+  }, async () => {
+    const { key, cert } = selfSigned();
+    const server = http2.createSecureServer({ key, cert });
+    server.on("stream", (stream) => answer(stream, "sealed"));
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    closers.push(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const call = (ca?: string) => {
+      const transport = createGrpcTransport({ baseUrl: `https://localhost:${port}`, ...(ca && { ca }) });
+      closers.push(transport.close);
+      return createClient(service, transport).unary({}, { timeoutMs: 10_000 });
+    };
+    assert.equal(text(await call(cert)), "sealed");
+    await rejects(call(), Code.Unavailable, /self-signed/);
+  });
+
   it("refuses an address that it cannot speak to, and headers that gRPC cannot carry", async () => {
     for (const baseUrl of ["127.0.0.1:9090", "ftp://host", "http://host/path"]) {
       assert.throws(() => createGrpcTransport({ baseUrl }), /http:\/\/host:port/);
@@ -526,6 +550,20 @@ function frame(type: number, flags: number, id: number, payload: Buffer): Buffer
   bytes.writeUInt32BE(id, 5);
   payload.copy(bytes, 9);
   return bytes;
+}
+
+/** A certificate for localhost that nobody has signed. */
+function selfSigned(): { key: string; cert: string } {
+  const folder = mkdtempSync(join(tmpdir(), "lampid-tls-"));
+  try {
+    const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")] as const;
+    const options = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+    const name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+    execFileSync("openssl", ["req", ...options, ...name, "-keyout", key, "-out", cert], { stdio: "ignore" });
+    return { key: readFileSync(key, "utf8"), cert: readFileSync(cert, "utf8") };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
 
 async function rejects(

@@ -33,6 +33,8 @@ import type { QuickAnswer } from "./metadata.ts";
 export interface GrpcTransportOptions {
   /** `http://host:port`, spoken to in cleartext HTTP/2, or `https://host:port`. */
   readonly baseUrl: string;
+  /** Certificates, in PEM, that the server's must lead to. Default: those that Node knows (NODE_EXTRA_CA_CERTS adds some). */
+  readonly ca?: string;
   /** Deadline of calls that name none, in ms. Default: none. */
   readonly defaultTimeoutMs?: number;
   /** Largest message of an answer, in bytes; larger is RESOURCE_EXHAUSTED. Default: 4 MiB. */
@@ -69,6 +71,7 @@ export function createGrpcTransport(options: GrpcTransportOptions): GrpcTranspor
     reconnect: options.reconnect ?? { minMs: 100, maxMs: 5_000 },
     connectTimeoutMs: 10_000,
     waitingMax: options.waitingMax ?? 10_000,
+    ...(options.ca !== undefined && { ca: options.ca }),
     ...(options.keepalive && { keepalive: options.keepalive }),
   });
   const wire: Wire = {

@@ -1,11 +1,13 @@
 // Keeps one connection to a server: opens it for the first request, again after a loss, and lets requests wait for room on it.
-import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { Connection, type ConnectionOptions } from "./connection.ts";
 
 export interface ChannelOptions extends ConnectionOptions {
   /** `http://host:port` or `https://host:port`. */
   readonly origin: URL;
+  /** Certificates, in PEM, that a server's must lead to. Default: those that Node knows. */
+  readonly ca?: string;
   /** Wait between attempts to connect: from `minMs`, doubling, to `maxMs`. */
   readonly reconnect: { readonly minMs: number; readonly maxMs: number };
   /** How long a connection may take until the server has said that it speaks HTTP/2. */
@@ -107,13 +109,15 @@ export class Channel {
   }
 
   #open(): Socket {
-    const { origin } = this.#options;
+    const { ca, origin } = this.#options;
     const host = origin.hostname.replace(/^\[|\]$/g, "");
     if (origin.protocol === "https:") {
       return connectTls({
         host,
         port: Number(origin.port || 443),
-        servername: host,
+        // A name for the server to choose its certificate by; an address is none (RFC 6066, 3).
+        ...(isIP(host) === 0 && { servername: host }),
+        ...(ca !== undefined && { ca }),
         ALPNProtocols: ["h2"],
       });
     }
