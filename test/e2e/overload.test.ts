@@ -5,10 +5,11 @@ import { once } from "node:events";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createRegistry } from "@bufbuild/protobuf";
-import { createWireServer, createWireTransport } from "#chassis/wire/wire.ts";
+import { createWireServer } from "#chassis/wire/wire.ts";
 import { PendudukService } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
 import { createGateway } from "../../gateway/gateway.ts";
 import { createListener } from "../../gateway/listener.ts";
+import { createGrpcTransport } from "../../gateway/transcoder/grpc-transport.ts";
 import { runLoad } from "../bench/http-load.ts";
 
 const SLOTS = 50;
@@ -44,7 +45,7 @@ async function serveGateway(upstreamPort: string): Promise<void> {
       {
         name: "penduduk",
         services: [PendudukService],
-        transport: createWireTransport({ baseUrl: `http://127.0.0.1:${upstreamPort}` }),
+        transport: createGrpcTransport({ baseUrl: `http://127.0.0.1:${upstreamPort}` }),
       },
     ],
     registry: createRegistry(),
