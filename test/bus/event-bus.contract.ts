@@ -50,6 +50,21 @@ export function eventBusContract(name: string, underTest: () => BusUnderTest): v
       }
     });
 
+    test("a group may subscribe to several topics, and gets the events of each", async () => {
+      const bus = open();
+      const group = newGroup();
+      const one = collect(bus, { group });
+      const other = collect(bus, { group, topic: "operasi-events" });
+      const [first, second] = [newEvent("a"), newEvent("a")];
+      await bus.publish(topic, [first]);
+      await bus.publish("operasi-events", [second]);
+      await one.until((events) => ids(events).includes(first.id));
+      await other.until((events) => ids(events).includes(second.id));
+      for (const seen of [one, other]) {
+        assert.ok(!(ids(seen.events).includes(first.id) && ids(seen.events).includes(second.id)));
+      }
+    });
+
     test("a group that subscribes later gets everything that was published before", async () => {
       const bus = open();
       const events = [newEvent("a"), newEvent("b")];

@@ -196,7 +196,7 @@ async function watchKafka(
 /** Consumes until the signal aborts; rejects when kafkajs gives up. */
 async function consume(scope: Scope, options: SubscribeOptions, signal: AbortSignal): Promise<void> {
   const { kafka, settings, log } = scope;
-  const consumer = kafka.consumer(groupOptions(settings.prefix + options.group));
+  const consumer = kafka.consumer(groupOptions(groupIdOf(settings.prefix, options.group, options.topic)));
   const crashed = Promise.withResolvers<void>();
   consumer.on(consumer.events.CRASH, ({ payload }) => crashed.reject(payload.error));
   const aborted = once(signal);
@@ -216,6 +216,14 @@ async function consume(scope: Scope, options: SubscribeOptions, signal: AbortSig
     crashed.promise.catch(() => {});
     await consumer.disconnect().catch((cause) => log.debug({ err: cause }, "bus consumer did not leave"));
   }
+}
+
+/**
+ * A group of ours for each topic: kafkajs gives all members of a Kafka group the topics of its leader, so that a service that
+ * subscribes to two topics would get events of one.
+ */
+function groupIdOf(prefix: string, group: string, topic: Topic): string {
+  return `${prefix}${group}.${topic}`;
 }
 
 function groupOptions(groupId: string): Parameters<Kafka["consumer"]>[0] {
@@ -324,7 +332,7 @@ async function commit(topic: string, batch: readonly Entry[]): Promise<void> {
 async function unhandled(client: Admin, prefix: string, topic: Topic, group: string) {
   const [ends, committed] = await Promise.all([
     client.fetchTopicOffsets(prefix + topic),
-    client.fetchOffsets({ groupId: prefix + group, topics: [prefix + topic] }),
+    client.fetchOffsets({ groupId: groupIdOf(prefix, group, topic), topics: [prefix + topic] }),
   ]);
   const noted = new Map(committed[0]?.partitions.map(({ partition, offset }) => [partition, BigInt(offset)]));
   return ends.map(({ partition, low, high }) => {
@@ -347,7 +355,7 @@ async function replay(scope: Scope, client: Admin, topic: (typeof topics)[number
   );
   if (ends.size === 0) return 0;
   let count = 0;
-  const consumer = kafka.consumer(groupOptions(settings.prefix + REPLAY_GROUP));
+  const consumer = kafka.consumer(groupOptions(groupIdOf(settings.prefix, REPLAY_GROUP, dead)));
   const finished = Promise.withResolvers<void>();
   consumer.on(consumer.events.CRASH, ({ payload }) => finished.reject(payload.error));
 
