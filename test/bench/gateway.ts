@@ -15,7 +15,7 @@ import http from "node:http";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
-import { ROOT } from "../../services/mesh/processes.ts";
+import { PROCESSES, ROOT } from "../../services/mesh/processes.ts";
 import { buildPeer } from "./peer/peer.ts";
 import { measureProcess } from "./process-usage.ts";
 
@@ -57,7 +57,9 @@ async function measure(): Promise<void> {
   ]);
   const transcode = / at http:\/\/(\S+:\d+)/.exec(await lineWith(transcoder, / at http:/))![1]!;
   const service = await firstLine(startNode("test/bench/echo-server.ts", [image]));
-  const front = startNode("test/bench/gateway-server.ts", [image, `http://${service}`]);
+  // As the mesh runs it.
+  const { nodeOptions = [] } = PROCESSES.find(({ name }) => name === "gateway")!;
+  const front = startNode("test/bench/gateway-server.ts", [image, `http://${service}`], nodeOptions);
   const { port, token } = JSON.parse(await firstLine(front)) as { port: number; token: string };
   const door = `127.0.0.1:${port}`;
 
@@ -154,8 +156,8 @@ function download(host: string, token: string, jumlah: number): Promise<number> 
   });
 }
 
-function startNode(script: string, args: string[]): ChildProcess {
-  return start(process.execPath, [join(ROOT, script), ...args]);
+function startNode(script: string, args: string[], nodeOptions: readonly string[] = []): ChildProcess {
+  return start(process.execPath, [...nodeOptions, join(ROOT, script), ...args]);
 }
 
 function start(command: string, args: string[]): ChildProcess {
