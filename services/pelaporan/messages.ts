@@ -79,8 +79,12 @@ export function jenisOf(jenis: MessageJenis): JenisLaporan | undefined {
 }
 
 export function laporanMessage(id: string, laporan: Laporan): LaporanMessage {
-  const { isi, alasan } = laporan;
-  return create(LaporanSchema, { ...ringkasanInit({ ...laporan, id }), isi, alasan });
+  return { ...keptMessage(id, laporan), isi: laporan.isi };
+}
+
+/** All but isi. */
+export function keptMessage(id: string, laporan: Laporan): LaporanMessage {
+  return create(LaporanSchema, { ...ringkasanInit({ ...laporan, id }), alasan: laporan.alasan });
 }
 
 export function ringkasanMessage(ringkasan: Ringkasan): LaporanMessage {

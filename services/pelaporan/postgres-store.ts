@@ -22,6 +22,15 @@ export function postgresLaporanStore(db: Database): LaporanStore {
 
     find: (id, asOf) => findLaporan(db, id, asOf),
 
+    async isiOf(id, versi) {
+      const { rows } = await db.query({
+        name: "isi-of",
+        text: `select isi, sensitif from isi_laporan where laporan = $1 and versi <= $2 order by versi desc limit 1`,
+        values: [id, versi],
+      });
+      return rows[0] && unite(rows[0]);
+    },
+
     async list(query) {
       const { conditions, values } = listConditions(query);
       const { rows } = await db.query(

@@ -37,6 +37,7 @@ import {
   eventMessage,
   idOf,
   jenisOf,
+  keptMessage,
   laporanMessage,
   laporanName,
   ringkasanMessage,
@@ -82,7 +83,7 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
     const id = idOf(request.name);
     requireWilayah(ctx, await wilayahOf(id));
     const key = idempotencyKeyOf(callerOf(ctx).subject, schema, request);
-    const laporan = await store.idempotently(key, LaporanSchema, async (tx) => {
+    const kept = await store.idempotently(key, LaporanSchema, async (tx) => {
       const before = await tx.find(id);
       if (!before) throw notFound();
       if (request.etag !== String(before.versi)) {
@@ -92,7 +93,16 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
       const now = new Date(Math.max(clock().getTime(), before.diubah.getTime()));
       return commit(ctx, tx, id, before, decideTransisi(perintah, before, keadaanOf(ctx, now)));
     });
-    return { laporan };
+    return answerOf(kept);
+  }
+
+  /**
+   * What is kept for a repetition has no isi, or what is sensitive would lie about unsealed beside its column; it is read by the
+   * version that was answered.
+   */
+  async function answerOf(kept: LaporanMessage): Promise<{ laporan: LaporanMessage }> {
+    const isi = await store.isiOf(idOf(kept.name), Number(kept.etag));
+    return { laporan: { ...kept, isi } };
   }
 
   async function commit(
@@ -118,7 +128,7 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
       data: toBinary(schema, message),
     };
     await tx.append(id, peristiwa, after, event, auditOf(ctx, name, after.kodeWilayah, peristiwa.waktu));
-    return laporanMessage(id, after);
+    return keptMessage(id, after);
   }
 
   async function wilayahOf(id: string): Promise<string> {
@@ -140,7 +150,7 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
       const { kodeWilayah } = request;
       requireWilayah(ctx, kodeWilayah);
       const key = idempotencyKeyOf(callerOf(ctx).subject, SubmitLaporanRequestSchema, request);
-      const laporan = await store.idempotently(key, LaporanSchema, async (tx) => {
+      const kept = await store.idempotently(key, LaporanSchema, async (tx) => {
         const keadaan = keadaanOf(ctx, clock());
         const prefix = nomorPrefix(jenisOfIsi(isi), kodeWilayah, keadaan.tanggal);
         // A report that is refused takes its number back with it: both are of this transaction.
@@ -148,7 +158,7 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
         const putusan = decideSubmit({ jenis: "submit", nomor, kodeWilayah, isi }, keadaan);
         return commit(ctx, tx, uuidv7(), undefined, putusan);
       });
-      return { laporan };
+      return answerOf(kept);
     },
 
     verifyLaporan: (request, ctx) => decide(ctx, VerifyLaporanRequestSchema, request, { jenis: "verify" }),

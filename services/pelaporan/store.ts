@@ -46,6 +46,8 @@ export type LaporanStore = {
   wilayahOf: (id: string) => Promise<string | undefined>;
   /** The fold of its events up to `asOf`; undefined when there was none. */
   find: (id: string, asOf?: Date) => Promise<Laporan | undefined>;
+  /** What it said after event number `versi`; undefined when there is no such report. */
+  isiOf: (id: string, versi: number) => Promise<IsiLaporan | undefined>;
   /** The first submitted first, then by id. */
   list: (query: ListQuery) => Promise<Ringkasan[]>;
   /** Events after number `after`, in order. */
