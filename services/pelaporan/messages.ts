@@ -79,7 +79,9 @@ export function jenisOf(jenis: MessageJenis): JenisLaporan | undefined {
 }
 
 export function laporanMessage(id: string, laporan: Laporan): LaporanMessage {
-  return { ...keptMessage(id, laporan), isi: laporan.isi };
+  const message = keptMessage(id, laporan);
+  message.isi = laporan.isi;
+  return message;
 }
 
 /** All but isi. */

@@ -102,7 +102,8 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
    */
   async function answerOf(kept: LaporanMessage): Promise<{ laporan: LaporanMessage }> {
     const isi = await store.isiOf(idOf(kept.name), Number(kept.etag));
-    return { laporan: { ...kept, isi } };
+    if (isi) kept.isi = isi;
+    return { laporan: kept };
   }
 
   async function commit(

@@ -97,6 +97,17 @@ describe("the list of reports", () => {
     await assertViolations(client.listLaporan(both, supervisor), ["status"]);
   });
 
+  test("says of each report what the fold of its events says", async () => {
+    const { laporan } = await client.listLaporan({}, kota);
+    assert.ok(laporan.length >= ALL.length);
+    for (const listed of laporan) {
+      const folded = (await client.getLaporan({ name: listed.name }, kota)).laporan!;
+      const { isi, alasan, ...same } = folded;
+      assert.ok(isi !== undefined && alasan !== undefined);
+      assert.deepEqual({ ...listed }, { ...same, alasan: "" });
+    }
+  });
+
   test("says nothing of what the reports say, and why", async () => {
     const { laporan } = await client.listLaporan({}, kota);
     for (const { isi, alasan, etag, nomor } of laporan) {
