@@ -5,6 +5,7 @@ import { AccountService } from "#gen/lampid/auth/v1/account_service_pb.ts";
 import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
 import { SinkronisasiService } from "#gen/lampid/integrasi/v1/sinkronisasi_service_pb.ts";
 import { NotifikasiService } from "#gen/lampid/notifikasi/v1/notifikasi_service_pb.ts";
+import { PelaporanService } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.ts";
 import { PendudukService } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
 import { StatistikService } from "#gen/lampid/statistik/v1/statistik_service_pb.ts";
 
@@ -12,6 +13,7 @@ import { StatistikService } from "#gen/lampid/statistik/v1/statistik_service_pb.
 export const upstreamServices: Record<string, readonly DescService[]> = {
   auth: [AuthService, AccountService],
   penduduk: [PendudukService],
+  pelaporan: [PelaporanService],
   statistik: [StatistikService],
   notifikasi: [NotifikasiService],
   integrasi: [SinkronisasiService, Operations],

@@ -19,6 +19,14 @@ export const textsByReason: Readonly<Record<string, Readonly<Record<string, Text
       en: "The username or the password is wrong.",
       id: "Nama pengguna atau kata sandi salah.",
     },
+    DECISION_NUMBER_REQUIRED: {
+      en: "This birth was reported late. Enter the number of the head of office's decision.",
+      id: "Kelahiran ini terlambat dilaporkan. Isi nomor keputusan kepala dinas.",
+    },
+    DUTIES_NOT_SEPARATE: {
+      en: "You have already acted on this report at another level. Someone else must decide.",
+      id: "Anda sudah menangani laporan ini pada tingkat lain. Pejabat lain yang harus memutuskan.",
+    },
     ETAG_MISMATCH: {
       en: "Someone else has changed this in the meantime. Look at it again, then repeat your change.",
       id: "Data ini telah diubah oleh pihak lain. Muat ulang, lalu ulangi perubahan Anda.",
@@ -46,6 +54,14 @@ export const textsByReason: Readonly<Record<string, Readonly<Record<string, Text
     KEDALUWARSA: {
       en: "The registry has a newer state of this row.",
       id: "Data pada sistem lebih baru daripada baris ini.",
+    },
+    LAPORAN_STATE: {
+      en: "The report is not at the step where this can be done.",
+      id: "Laporan tidak berada pada tahap yang memungkinkan tindakan ini.",
+    },
+    LEVEL_DENIED: {
+      en: "This is decided at another level of approval.",
+      id: "Tindakan ini diputuskan pada tingkat persetujuan lain.",
     },
     LOGIN_THROTTLED: {
       en: "There were too many failed attempts. Please wait a minute.",

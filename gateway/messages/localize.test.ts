@@ -13,6 +13,7 @@ import { ERROR_DOMAIN, refusalToError } from "#chassis/refusal.ts";
 import { file_google_rpc_error_details, LocalizedMessageSchema } from "#gen/google/rpc/error_details_pb.ts";
 import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
 import { PendudukService } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
+import { penolakan } from "../../services/pelaporan/domain/penolakan.ts";
 import { createGateway } from "../gateway.ts";
 import { createListener } from "../listener.ts";
 import { textsByCode, textsByReason } from "./catalogue.ts";
@@ -185,6 +186,7 @@ const reasonsElsewhere: Record<string, string[]> = {
   "services/integrasi/commands.ts": ["NOT_RUNNING", "RUN_IS_OVER"],
   // Rules for rows of the hub are many and for its people: beside this one, the code's words do.
   "services/integrasi/karantina.ts": ["KEDALUWARSA"],
+  "services/pelaporan/service.ts": Object.keys(penolakan),
 };
 
 test("every reason that the code refuses with has its words, and no words are there for nothing", () => {

@@ -1,4 +1,5 @@
-// LAMPID reports, as a process: health and reflection until its contract lands.
+// LAMPID reports, as a process.
 import { runProcess } from "#chassis/process.ts";
+import { composePelaporan } from "./pelaporan.ts";
 
-await runProcess({ name: "pelaporan", env: process.env, compose: () => {} });
+await runProcess({ name: "pelaporan", env: process.env, compose: composePelaporan });

@@ -6,6 +6,7 @@ import { v7 as uuidv7 } from "uuid";
 import type { AuditEntry } from "#chassis/audit.ts";
 import { createLane } from "#chassis/batcher.ts";
 import { type Actor, actorOf, callerOf, requireWilayah } from "#chassis/caller.ts";
+import { civilDate } from "#chassis/civil-date.ts";
 import { fingerprintOf, idempotencyKeyOf, replayed } from "#chassis/idempotency.ts";
 import { methodName } from "#chassis/interceptors.ts";
 import type { OutboxEvent } from "#chassis/outbox.ts";
@@ -32,7 +33,6 @@ import {
   UpdateBiodataResponseSchema,
 } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
 import { biodataChange, checkBiodataChange, snakeCase } from "./biodata.ts";
-import { civilDate } from "./domain/clock.ts";
 import { checkFamily, headFirst } from "./domain/kartu-keluarga.ts";
 import { compareExact, compareText, type Outcome } from "./domain/ktp.ts";
 import { isRealDate, maskNik, nikPrefix, nomorKkPrefix, withSerial } from "./domain/nik.ts";

@@ -26,7 +26,7 @@ const SERVICES: Record<string, string[]> = {
   penduduk: ["lampid.penduduk.v1.PendudukService", "lampid.penggabungan.v1.PenggabunganService"],
   statistik: ["lampid.statistik.v1.StatistikService"],
   notifikasi: ["lampid.notifikasi.v1.NotifikasiService"],
-  pelaporan: [],
+  pelaporan: ["lampid.pelaporan.v1.PelaporanService"],
   integrasi: ["google.longrunning.Operations", "lampid.integrasi.v1.SinkronisasiService"],
   dukcapil: ["lampid.dukcapil.v1.DukcapilHubService"],
 };

@@ -16,7 +16,7 @@ export type GatewayProcess = {
 
 /** Nothing listens there: calls to upstreams fail at once. */
 const NOWHERE = "http://127.0.0.1:9";
-const UPSTREAMS = ["AUTH", "PENDUDUK", "STATISTIK", "NOTIFIKASI", "INTEGRASI"];
+const UPSTREAMS = ["AUTH", "PENDUDUK", "PELAPORAN", "STATISTIK", "NOTIFIKASI", "INTEGRASI"];
 
 /** Starts gateway/main.ts with these variables alone, besides what it cannot do without. */
 export async function startGateway(env: Record<string, string> = {}): Promise<GatewayProcess> {

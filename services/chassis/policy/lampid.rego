@@ -11,6 +11,9 @@ officers := {"operator", "supervisor", "admin_kota", "admin_pusat"}
 
 admins := {"admin_kota", "admin_pusat"}
 
+# Each decides at its own level of a report; which, the report's domain says.
+deciders := {"supervisor", "admin_kota"}
+
 # The simulator's switches are for people, too; the rows it holds are for programs of the mesh alone.
 hub_users := {"admin_pusat", "service"}
 
@@ -43,6 +46,16 @@ methods := {
 		"roles": admins | {"mitra"},
 		"scoped": true, "scope": "penduduk.export",
 	},
+	"lampid.pelaporan.v1.PelaporanService/SubmitLaporan": {"roles": {"operator"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/VerifyLaporan": {"roles": {"supervisor"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/ApproveLaporan": {"roles": {"admin_kota"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/ReturnLaporan": {"roles": deciders, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/ResubmitLaporan": {"roles": {"operator"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/RejectLaporan": {"roles": deciders, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/CancelLaporan": {"roles": {"operator"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/GetLaporan": {"roles": officers, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/ListLaporan": {"roles": officers, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/GetLaporanHistory": {"roles": officers, "scoped": true},
 	"lampid.statistik.v1.StatistikService/GetStats": {"roles": {"admin_pusat"}, "scoped": false},
 	"lampid.statistik.v1.StatistikService/GetKecamatanStats": {"roles": admins, "scoped": true},
 	"lampid.statistik.v1.StatistikService/WatchStats": {"roles": {"admin_pusat"}, "scoped": false},

@@ -31,6 +31,17 @@ const expected: Record<string, string> = {
   "lampid.penduduk.v1.PendudukService/VerifyKtp":
     "operator supervisor admin_kota admin_pusat mitra(penduduk.verify) anywhere",
   "lampid.penduduk.v1.PendudukService/ExportPenduduk": "admin_kota admin_pusat mitra(penduduk.export) scoped",
+  "lampid.pelaporan.v1.PelaporanService/SubmitLaporan": "operator scoped",
+  "lampid.pelaporan.v1.PelaporanService/VerifyLaporan": "supervisor scoped",
+  "lampid.pelaporan.v1.PelaporanService/ApproveLaporan": "admin_kota scoped",
+  "lampid.pelaporan.v1.PelaporanService/ReturnLaporan": "supervisor admin_kota scoped",
+  "lampid.pelaporan.v1.PelaporanService/ResubmitLaporan": "operator scoped",
+  "lampid.pelaporan.v1.PelaporanService/RejectLaporan": "supervisor admin_kota scoped",
+  "lampid.pelaporan.v1.PelaporanService/CancelLaporan": "operator scoped",
+  "lampid.pelaporan.v1.PelaporanService/GetLaporan": "operator supervisor admin_kota admin_pusat scoped",
+  "lampid.pelaporan.v1.PelaporanService/ListLaporan": "operator supervisor admin_kota admin_pusat scoped",
+  "lampid.pelaporan.v1.PelaporanService/GetLaporanHistory":
+    "operator supervisor admin_kota admin_pusat scoped",
   "lampid.statistik.v1.StatistikService/GetStats": "admin_pusat anywhere",
   "lampid.statistik.v1.StatistikService/GetKecamatanStats": "admin_kota admin_pusat scoped",
   "lampid.statistik.v1.StatistikService/WatchStats": "admin_pusat anywhere",

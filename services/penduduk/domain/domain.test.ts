@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { civilDate } from "#chassis/civil-date.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
-import { civilDate } from "./clock.ts";
 import { checkFamily, headFirst } from "./kartu-keluarga.ts";
 import { compareExact, compareText } from "./ktp.ts";
 import { birthDateOf, isRealDate, maskNik, nikPrefix, nomorKkPrefix, readNik, withSerial } from "./nik.ts";

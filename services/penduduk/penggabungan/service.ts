@@ -1,6 +1,7 @@
 // PenggabunganService: batches of the hub in, acknowledgements out, one after the other, each after its commit.
 import type { ServiceImpl } from "@connectrpc/connect";
 import { actorOf } from "#chassis/caller.ts";
+import { civilDate } from "#chassis/civil-date.ts";
 import type { Database } from "#chassis/database.ts";
 import type { WilayahIndex } from "#chassis/wilayah.ts";
 import { observed } from "#chassis/wire/observed.ts";
@@ -8,7 +9,6 @@ import type {
   MergePendudukRequest,
   PenggabunganService,
 } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
-import { civilDate } from "../domain/clock.ts";
 import type { Order } from "../domain/merge.ts";
 import { type Batch, type CopyBuffers, type LastFamily, prepareBatch, readBatch } from "./batch.ts";
 import { countRegistry, forgetOldAnswers } from "./count-registry.ts";

@@ -1,0 +1,153 @@
+// Reports to messages of the contract and back.
+import { create, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import {
+  type Laporan as LaporanMessage,
+  LaporanSchema,
+  Laporan_Jenis as MessageJenis,
+  Laporan_Status as MessageStatus,
+  Transisi_Jenis as TransisiJenis,
+  type Transisi as TransisiMessage,
+  TransisiSchema,
+} from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
+import {
+  LaporanDiajukanKembaliSchema,
+  LaporanDiajukanSchema,
+  LaporanDibatalkanSchema,
+  LaporanDikembalikanSchema,
+  LaporanDisahkanSchema,
+  LaporanDitolakSchema,
+  LaporanDiverifikasiSchema,
+} from "#gen/lampid/pelaporan/v1/pelaporan_events_pb.ts";
+import { type JenisLaporan, type JenisPeristiwa, type Status, statusSetelah } from "./domain/laporan.ts";
+import type { Laporan, Peristiwa, Ringkasan, Riwayat } from "./store.ts";
+
+const JENIS: Readonly<Record<JenisLaporan, MessageJenis>> = {
+  kelahiran: MessageJenis.KELAHIRAN,
+  kematian: MessageJenis.KEMATIAN,
+  pindah: MessageJenis.PINDAH,
+  datang: MessageJenis.DATANG,
+};
+
+const STATUS: Readonly<Record<Status, MessageStatus>> = {
+  diajukan: MessageStatus.DIAJUKAN,
+  diverifikasi: MessageStatus.DIVERIFIKASI,
+  disahkan: MessageStatus.DISAHKAN,
+  dikembalikan: MessageStatus.DIKEMBALIKAN,
+  ditolak: MessageStatus.DITOLAK,
+  dibatalkan: MessageStatus.DIBATALKAN,
+};
+
+const TRANSISI: Readonly<Record<JenisPeristiwa, TransisiJenis>> = {
+  diajukan: TransisiJenis.DIAJUKAN,
+  diverifikasi: TransisiJenis.DIVERIFIKASI,
+  disahkan: TransisiJenis.DISAHKAN,
+  dikembalikan: TransisiJenis.DIKEMBALIKAN,
+  diajukan_kembali: TransisiJenis.DIAJUKAN_KEMBALI,
+  ditolak: TransisiJenis.DITOLAK,
+  dibatalkan: TransisiJenis.DIBATALKAN,
+};
+
+/** The message that tells the mesh of each event. */
+const EVENTS = {
+  diajukan: LaporanDiajukanSchema,
+  diverifikasi: LaporanDiverifikasiSchema,
+  disahkan: LaporanDisahkanSchema,
+  dikembalikan: LaporanDikembalikanSchema,
+  diajukan_kembali: LaporanDiajukanKembaliSchema,
+  ditolak: LaporanDitolakSchema,
+  dibatalkan: LaporanDibatalkanSchema,
+} as const satisfies Record<JenisPeristiwa, DescMessage>;
+
+export function laporanName(id: string): string {
+  return `laporan/${id}`;
+}
+
+/** The id in a resource name whose shape the contract has checked. */
+export function idOf(name: string): string {
+  return name.slice(name.indexOf("/") + 1);
+}
+
+/** undefined for UNSPECIFIED. */
+export function statusOf(status: MessageStatus): Status | undefined {
+  return keyOf(STATUS, status);
+}
+
+/** undefined for UNSPECIFIED. */
+export function jenisOf(jenis: MessageJenis): JenisLaporan | undefined {
+  return keyOf(JENIS, jenis);
+}
+
+export function laporanMessage(id: string, laporan: Laporan): LaporanMessage {
+  const message = keptMessage(id, laporan);
+  message.isi = laporan.isi;
+  return message;
+}
+
+/** All but isi. */
+export function keptMessage(id: string, laporan: Laporan): LaporanMessage {
+  return create(LaporanSchema, { ...ringkasanInit({ ...laporan, id }), alasan: laporan.alasan });
+}
+
+export function ringkasanMessage(ringkasan: Ringkasan): LaporanMessage {
+  return create(LaporanSchema, ringkasanInit(ringkasan));
+}
+
+export function transisiMessage({ jenis, tingkat, waktu, ...event }: Riwayat): TransisiMessage {
+  return create(TransisiSchema, {
+    versi: event.versi,
+    pelaku: event.pelaku,
+    alasan: event.alasan,
+    jenis: TRANSISI[jenis],
+    status: STATUS[statusSetelah[jenis]],
+    peran: tingkat,
+    waktu: timestampFromDate(waktu),
+  });
+}
+
+/** What the mesh is told of an event: ids, wilayah and jenis, and nobody's name or number. */
+export function eventMessage(
+  id: string,
+  { jenis, pelaku, waktu }: Peristiwa,
+  laporan: Laporan,
+): { schema: DescMessage; message: MessageShape<DescMessage> } {
+  const schema: (typeof EVENTS)[JenisPeristiwa] = EVENTS[jenis];
+  const perubahan: MessageInitShape<typeof LaporanDiajukanSchema>["perubahan"] = {
+    laporan: laporanName(id),
+    nomor: laporan.nomor,
+    jenis: JENIS[laporan.jenis],
+    kodeWilayah: laporan.kodeWilayah,
+    status: STATUS[laporan.status],
+    versi: laporan.versi,
+    terlambat: laporan.terlambat,
+    pelaku,
+    waktu: timestampFromDate(waktu),
+  };
+  return { schema, message: create(schema as typeof LaporanDiajukanSchema, { perubahan }) };
+}
+
+function ringkasanInit(ringkasan: Ringkasan): MessageInitShape<typeof LaporanSchema> {
+  const { nomor, kodeWilayah, terlambat, nomorKeputusan, pengaju, pemverifikasi, pengesah } = ringkasan;
+  return {
+    nomor,
+    kodeWilayah,
+    terlambat,
+    nomorKeputusan,
+    pengaju,
+    pemverifikasi,
+    pengesah,
+    name: laporanName(ringkasan.id),
+    jenis: JENIS[ringkasan.jenis],
+    status: STATUS[ringkasan.status],
+    etag: String(ringkasan.versi),
+    createTime: timestampFromDate(ringkasan.dibuat),
+    updateTime: timestampFromDate(ringkasan.diubah),
+  };
+}
+
+function keyOf<Key extends string, Value>(
+  table: Readonly<Record<Key, Value>>,
+  value: Value,
+): Key | undefined {
+  return (Object.keys(table) as Key[]).find((key) => table[key] === value);
+}

@@ -1,0 +1,257 @@
+// PelaporanService: contract to command to event and back. Rules are in domain/, SQL in postgres-store.ts.
+import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { v7 as uuidv7 } from "uuid";
+import type { AuditEntry } from "#chassis/audit.ts";
+import { actorOf, callerOf, requireWilayah } from "#chassis/caller.ts";
+import { civilDate } from "#chassis/civil-date.ts";
+import { idempotencyKeyOf } from "#chassis/idempotency.ts";
+import { methodName } from "#chassis/interceptors.ts";
+import type { OutboxEvent } from "#chassis/outbox.ts";
+import { pageSizeOf, readPageToken, UUID_PART, writePageToken } from "#chassis/page-token.ts";
+import { type Refused, refuse, refuseFields } from "#chassis/refusal.ts";
+import { type WilayahIndex, wilayahContains } from "#chassis/wilayah.ts";
+import {
+  type IsiLaporan,
+  type Laporan as LaporanMessage,
+  LaporanSchema,
+  Laporan_Status as MessageStatus,
+} from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
+import {
+  ApproveLaporanRequestSchema,
+  CancelLaporanRequestSchema,
+  type PelaporanService,
+  RejectLaporanRequestSchema,
+  ResubmitLaporanRequestSchema,
+  ReturnLaporanRequestSchema,
+  SubmitLaporanRequestSchema,
+  VerifyLaporanRequestSchema,
+} from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.ts";
+import { jenisOf as jenisOfIsi } from "./domain/isi.ts";
+import { evolve, type Status } from "./domain/laporan.ts";
+import { nomorLaporan, nomorPrefix } from "./domain/nomor.ts";
+import { type Penolakan, penolakan } from "./domain/penolakan.ts";
+import { decideSubmit, decideTransisi, type Keadaan, type Putusan, type Transisi } from "./domain/putusan.ts";
+import {
+  eventMessage,
+  idOf,
+  jenisOf,
+  keptMessage,
+  laporanMessage,
+  laporanName,
+  ringkasanMessage,
+  statusOf,
+  transisiMessage,
+} from "./messages.ts";
+import type { Laporan, LaporanStore, LaporanTransaction } from "./store.ts";
+
+export type Deps = {
+  store: LaporanStore;
+  wilayah: WilayahIndex;
+  clock: () => Date;
+};
+
+/** What waits for each level. */
+const KOTAK_MASUK: Readonly<Record<string, Status>> = {
+  operator: "dikembalikan",
+  supervisor: "diajukan",
+  admin_kota: "diverifikasi",
+};
+
+/** Milliseconds since 1970, which is as exact as times of this service are. */
+const TIME_PART = /^\d{1,15}$/;
+const VERSI_PART = /^\d{1,9}$/;
+
+type TransitionRequest = { requestId: string; name: string; etag: string };
+
+export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<typeof PelaporanService> {
+  const keadaanOf = (ctx: HandlerContext, now: Date): Keadaan => ({
+    pelaku: callerOf(ctx),
+    waktu: now,
+    tanggal: civilDate(now),
+    wilayah,
+  });
+
+  /** Every transition of a report that is there: find, decide, append. */
+  async function decide<Desc extends DescMessage>(
+    ctx: HandlerContext,
+    schema: Desc,
+    request: MessageShape<Desc> & TransitionRequest,
+    perintah: Transisi<IsiLaporan>,
+  ): Promise<{ laporan: LaporanMessage }> {
+    const id = idOf(request.name);
+    requireWilayah(ctx, await wilayahOf(id));
+    const key = idempotencyKeyOf(callerOf(ctx).subject, schema, request);
+    const kept = await store.idempotently(key, LaporanSchema, async (tx) => {
+      const before = await tx.find(id);
+      if (!before) throw notFound();
+      if (request.etag !== String(before.versi)) {
+        throw refuse("conflict", "ETAG_MISMATCH", "the report has changed; read it again before you decide");
+      }
+      // The clock of another process may be ahead, but events happen in the order of their numbers.
+      const now = new Date(Math.max(clock().getTime(), before.diubah.getTime()));
+      return commit(ctx, tx, id, before, decideTransisi(perintah, before, keadaanOf(ctx, now)));
+    });
+    return answerOf(kept);
+  }
+
+  /**
+   * What is kept for a repetition has no isi, or what is sensitive would lie about unsealed beside its column; it is read by the
+   * version that was answered.
+   */
+  async function answerOf(kept: LaporanMessage): Promise<{ laporan: LaporanMessage }> {
+    const isi = await store.isiOf(idOf(kept.name), Number(kept.etag));
+    if (isi) kept.isi = isi;
+    return { laporan: kept };
+  }
+
+  async function commit(
+    ctx: HandlerContext,
+    tx: LaporanTransaction,
+    id: string,
+    before: Laporan | undefined,
+    putusan: Putusan<IsiLaporan>,
+  ): Promise<LaporanMessage> {
+    if (!putusan.ok) throw refusedBy(putusan.penolakan);
+    const { peristiwa } = putusan;
+    const after = evolve(before, peristiwa);
+    const { schema, message } = eventMessage(id, peristiwa, after);
+    const name = laporanName(id);
+    const event: OutboxEvent = {
+      topic: "laporan-events",
+      key: name,
+      subject: name,
+      id: uuidv7(),
+      type: schema.typeName,
+      time: peristiwa.waktu.toISOString(),
+      traceparent: actorOf(ctx).traceparent,
+      data: toBinary(schema, message),
+    };
+    await tx.append(id, peristiwa, after, event, auditOf(ctx, name, after.kodeWilayah, peristiwa.waktu));
+    return keptMessage(id, after);
+  }
+
+  async function wilayahOf(id: string): Promise<string> {
+    const kodeWilayah = await store.wilayahOf(id);
+    if (kodeWilayah === undefined) throw notFound();
+    return kodeWilayah;
+  }
+
+  /** On record before the answer: who was given data, also if the answer never arrives. */
+  async function auditReading(ctx: HandlerContext, id: string): Promise<void> {
+    const kodeWilayah = await wilayahOf(id);
+    requireWilayah(ctx, kodeWilayah);
+    await store.audit(auditOf(ctx, laporanName(id), kodeWilayah, clock()));
+  }
+
+  return {
+    async submitLaporan(request, ctx) {
+      const isi = request.isi!;
+      const { kodeWilayah } = request;
+      requireWilayah(ctx, kodeWilayah);
+      const key = idempotencyKeyOf(callerOf(ctx).subject, SubmitLaporanRequestSchema, request);
+      const kept = await store.idempotently(key, LaporanSchema, async (tx) => {
+        const keadaan = keadaanOf(ctx, clock());
+        const prefix = nomorPrefix(jenisOfIsi(isi), kodeWilayah, keadaan.tanggal);
+        // A report that is refused takes its number back with it: both are of this transaction.
+        const nomor = nomorLaporan(prefix, await tx.nextSerial(prefix));
+        const putusan = decideSubmit({ jenis: "submit", nomor, kodeWilayah, isi }, keadaan);
+        return commit(ctx, tx, uuidv7(), undefined, putusan);
+      });
+      return answerOf(kept);
+    },
+
+    verifyLaporan: (request, ctx) => decide(ctx, VerifyLaporanRequestSchema, request, { jenis: "verify" }),
+
+    approveLaporan: (request, ctx) =>
+      decide(ctx, ApproveLaporanRequestSchema, request, {
+        jenis: "approve",
+        nomorKeputusan: request.nomorKeputusan,
+      }),
+
+    returnLaporan: (request, ctx) =>
+      decide(ctx, ReturnLaporanRequestSchema, request, { jenis: "return", alasan: request.alasan }),
+
+    resubmitLaporan: (request, ctx) =>
+      decide(ctx, ResubmitLaporanRequestSchema, request, { jenis: "resubmit", isi: request.isi! }),
+
+    rejectLaporan: (request, ctx) =>
+      decide(ctx, RejectLaporanRequestSchema, request, { jenis: "reject", alasan: request.alasan }),
+
+    cancelLaporan: (request, ctx) =>
+      decide(ctx, CancelLaporanRequestSchema, request, { jenis: "cancel", alasan: request.alasan }),
+
+    async getLaporan({ name, asOf }, ctx) {
+      const id = idOf(name);
+      await auditReading(ctx, id);
+      const laporan = await store.find(id, asOf && timestampDate(asOf));
+      if (!laporan) throw notFound();
+      return { laporan: laporanMessage(id, laporan) };
+    },
+
+    async listLaporan(request, ctx) {
+      const { role, wilayah: own } = callerOf(ctx);
+      const kodeWilayah = request.kodeWilayah || own;
+      requireWilayah(ctx, kodeWilayah);
+      // The policy lets a kelurahan act where only its kecamatan is known; of reports, it always is.
+      if (!wilayahContains(own, kodeWilayah)) {
+        throw refuse("forbidden", "WILAYAH_DENIED", `wilayah ${kodeWilayah} is outside ${own}`);
+      }
+      const { kotakMasuk, umurDetik } = request;
+      if (kotakMasuk && request.status !== MessageStatus.UNSPECIFIED) {
+        const description = "must be unset with kotak_masuk, which has one of its own";
+        throw refuseFields([{ field: "status", reason: "INBOX", description }]);
+      }
+      const status = kotakMasuk ? KOTAK_MASUK[role] : statusOf(request.status);
+      const filter = [kodeWilayah, kotakMasuk, status ?? "", request.jenis, umurDetik];
+      const position = readPageToken(request.pageToken, filter, [TIME_PART, UUID_PART]);
+      if (kotakMasuk && status === undefined) return { laporan: [], nextPageToken: "" };
+
+      const limit = pageSizeOf(request.pageSize);
+      const found = await store.list({
+        kodeWilayah,
+        status,
+        jenis: jenisOf(request.jenis),
+        dibuatSampai: umurDetik === 0 ? undefined : new Date(clock().getTime() - umurDetik * 1_000),
+        limit: limit + 1,
+        after: position && { dibuat: new Date(Number(position[0])), id: position[1]! },
+      });
+      const page = found.slice(0, limit);
+      const last = found.length > limit ? page.at(-1) : undefined;
+      return {
+        laporan: page.map(ringkasanMessage),
+        nextPageToken: last ? writePageToken([String(last.dibuat.getTime()), last.id], filter) : "",
+      };
+    },
+
+    async getLaporanHistory(request, ctx) {
+      const id = idOf(request.name);
+      await auditReading(ctx, id);
+      const filter = [request.name];
+      const after = Number(readPageToken(request.pageToken, filter, [VERSI_PART])?.[0] ?? 0);
+      const limit = pageSizeOf(request.pageSize);
+      const found = await store.history(id, after, limit + 1);
+      const page = found.slice(0, limit);
+      const last = found.length > limit ? page.at(-1) : undefined;
+      return {
+        transisi: page.map(transisiMessage),
+        nextPageToken: last ? writePageToken([String(last.versi)], filter) : "",
+      };
+    },
+  };
+}
+
+function refusedBy({ sebab, violations }: Penolakan): Refused {
+  if (sebab === "FIELD_VIOLATION") return refuseFields(violations);
+  const { kind, message } = penolakan[sebab];
+  return refuse(kind, sebab, message);
+}
+
+function notFound(): Refused {
+  return refuse("notFound", "NOT_FOUND", "there is no such report");
+}
+
+function auditOf(ctx: HandlerContext, resource: string, wilayah: string, at: Date): AuditEntry {
+  return { ...actorOf(ctx), action: methodName(ctx), resource, wilayah, at };
+}
