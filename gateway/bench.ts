@@ -1,4 +1,4 @@
-// Measures what the gateway costs a REST call, without upstream processes: `node gateway/bench.ts` prints a table and one JSON line.
+// Measures what the gateway costs a REST call, without upstream processes: `npm run bench:transcoder` prints a table and one JSON line.
 import { fork } from "node:child_process";
 import http from "node:http";
 import type { AddressInfo } from "node:net";

@@ -48,7 +48,12 @@ async function composeGateway(context: ProcessContext, callCounter: CallCounter)
   const { config, health, log, telemetry, verifyToken } = context;
   const wire = config.oneOf("LAMPID_WIRE", wireNames, "grpc-js");
   const connect = (baseUrl: string) => {
-    const options = { baseUrl, keepalive: { timeMs: 30_000, timeoutMs: 10_000 } };
+    const options = {
+      baseUrl,
+      keepalive: { timeMs: 30_000, timeoutMs: 10_000 },
+      // A service that is back is called again within about a second: one attempt in that time burdens nobody.
+      reconnect: { minMs: 100, maxMs: 1_000 },
+    };
     // grpc-js is the wire of the servers; as a client the transcoder's own costs a tenth (docs/decisions/0001).
     return wire === "grpc-js" ? createGrpcTransport(options) : createWireTransport({ ...options, wire });
   };
