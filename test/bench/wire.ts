@@ -1,6 +1,7 @@
 /**
- * What the choice of the wire is worth: unary calls a second and streamed messages a second, for each wire, client and
- * server in two processes. Prints a table; the last line is JSON. `node test/bench/wire.ts [seconds]`
+ * What the choice of the wire is worth: unary calls a second, what one takes of the client's CPU, and streamed messages a second, for
+ * each wire, client and server in two processes; and for the gateway's own client (gateway/transcoder/grpc-transport.ts), which
+ * has no interceptors, to a server on grpc-js. Prints a table; the last line is JSON. `node test/bench/wire.ts [seconds]`
  */
 
 import { type ChildProcess, fork } from "node:child_process";
@@ -17,6 +18,7 @@ import {
 import type { Interceptor } from "@connectrpc/connect";
 import { createWireClient } from "#chassis/wire/client.ts";
 import { createWireServer, createWireTransport, type WireName, wireNames } from "#chassis/wire/wire.ts";
+import { createGrpcTransport } from "../../gateway/transcoder/grpc-transport.ts";
 
 const inFlight = 64;
 const streamedBytes = 1024;
@@ -40,8 +42,9 @@ if (serveWire !== undefined) {
   await serve(serveWire);
 } else {
   const results: Record<string, number | string>[] = [];
-  for (const wire of process.env.BENCH_WIRE ? [process.env.BENCH_WIRE as WireName] : wireNames) {
-    results.push(await measure(wire));
+  const clients = [...wireNames, "gateway"] as const;
+  for (const client of process.env.BENCH_WIRE ? [process.env.BENCH_WIRE as WireName] : clients) {
+    results.push(await measure(client));
   }
   console.table(results);
   console.log(JSON.stringify({ bench: "wire", seconds, inFlight, streamedBytes, results }));
@@ -62,15 +65,15 @@ async function serve(wire: WireName): Promise<void> {
   process.once("disconnect", () => process.exit(0));
 }
 
-async function measure(wire: WireName): Promise<Record<string, number | string>> {
+async function measure(clientName: WireName | "gateway"): Promise<Record<string, number | string>> {
+  const wire = clientName === "gateway" ? "grpc-js" : clientName;
   const child: ChildProcess = fork(import.meta.filename, { env: { ...process.env, BENCH_SERVE: wire } });
   const [port] = (await once(child, "message")) as [number];
-  const transport = createWireTransport({
-    wire,
-    interceptors,
-    baseUrl: `http://127.0.0.1:${port}`,
-    defaultTimeoutMs: 60_000,
-  });
+  const options = { baseUrl: `http://127.0.0.1:${port}`, defaultTimeoutMs: 60_000 };
+  const transport =
+    clientName === "gateway"
+      ? createGrpcTransport(options)
+      : createWireTransport({ ...options, wire, interceptors });
   const client = createWireClient(BenchService, transport);
   const unary = async (untilMs: number) => {
     let calls = 0;
@@ -98,9 +101,14 @@ async function measure(wire: WireName): Promise<Record<string, number | string>>
     const count = await run(Date.now() + seconds * 1000);
     return Math.round((count * 1000) / (performance.now() - startedMs));
   };
+  const before = process.cpuUsage();
+  const calls = await perSecond(unary);
+  const { user, system } = process.cpuUsage(before);
   const result = {
-    wire,
-    "unary calls/s": await perSecond(unary),
+    client: clientName,
+    "unary calls/s": calls,
+    // Of the time to warm up, too, in which as many are made a second.
+    "client CPU us/call": Math.round((user + system) / (calls * (seconds + 1))),
     "streamed messages/s": await perSecond(stream),
   };
   transport.close();
