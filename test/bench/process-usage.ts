@@ -71,6 +71,7 @@ function peakMibOf(pid: number): number {
 
 /** Shared buffers would count once a backend, so what is shared is divided. No peak: as it is now. */
 function pssMibOf(pid: number): number {
+  if (readProc(pid, "stat") === "") return 0;
   const own = Number(/^Pss:\s+(\d+)/m.exec(readProc(pid, "smaps_rollup"))?.[1] ?? 0) / 1024;
   return Math.round(own + childrenOf(pid).reduce((sum, child) => sum + pssMibOf(child), 0));
 }
