@@ -1,21 +1,22 @@
 // gRPC's framing of messages: a flag, four bytes of length, and the message.
 import { Code, ConnectError } from "@connectrpc/connect";
 
-const headBytes = 5;
+/** What frames a message. */
+export const envelopeHeadBytes = 5;
 
 /** A message with its frame. */
 export function envelope(message: Uint8Array): Buffer {
-  const framed = Buffer.allocUnsafe(headBytes + message.length);
+  const framed = Buffer.allocUnsafe(envelopeHeadBytes + message.length);
   framed[0] = 0;
   framed.writeUInt32BE(message.length, 1);
-  framed.set(message, headBytes);
+  framed.set(message, envelopeHeadBytes);
   return framed;
 }
 
 /** Takes bytes as they come, and gives messages as they are complete; holds one unfinished message at the most. */
 export class EnvelopeReader {
   readonly #maxBytes: number;
-  readonly #head = Buffer.allocUnsafe(headBytes);
+  readonly #head = Buffer.allocUnsafe(envelopeHeadBytes);
   #headBytes = 0;
   #message: Buffer | undefined;
   #messageBytes = 0;
@@ -37,8 +38,8 @@ export class EnvelopeReader {
     let at = 0;
     while (at < bytes.length) {
       if (this.#message === undefined) {
-        if (this.#headBytes === 0 && bytes.length - at >= headBytes) {
-          const start = at + headBytes;
+        if (this.#headBytes === 0 && bytes.length - at >= envelopeHeadBytes) {
+          const start = at + envelopeHeadBytes;
           const end = start + this.#lengthOf(bytes, at);
           if (end <= bytes.length) {
             at = end;
@@ -49,7 +50,7 @@ export class EnvelopeReader {
         const taken = bytes.copy(this.#head, this.#headBytes, at);
         this.#headBytes += taken;
         at += taken;
-        if (this.#headBytes < headBytes) return;
+        if (this.#headBytes < envelopeHeadBytes) return;
         this.#message = Buffer.allocUnsafe(this.#lengthOf(this.#head, 0));
         this.#messageBytes = 0;
       }

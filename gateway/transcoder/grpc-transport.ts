@@ -18,7 +18,7 @@ import {
   type UnaryResponse,
 } from "@connectrpc/connect";
 import { codeFromHttpStatus, findTrailerError, parseContentType } from "@connectrpc/connect/protocol-grpc";
-import { EnvelopeReader, envelope } from "./envelope.ts";
+import { EnvelopeReader, envelope, envelopeHeadBytes } from "./envelope.ts";
 import { Channel, type Waiter } from "./http2/channel.ts";
 import {
   type Connection,
@@ -490,16 +490,19 @@ class StreamCall<I extends DescMessage, O extends DescMessage> extends Call<Desc
   }
 }
 
+/** Who waits for the next message. */
+interface MessageReader<T> {
+  resolve(result: IteratorResult<T, undefined>): void;
+  reject(error: unknown): void;
+}
+
 /** The messages of a stream on their way to a reader who sets the pace: flow control bounds how many wait. */
 class MessageInbox<T> implements AsyncIterableIterator<T, undefined, undefined> {
   readonly #decode: (bytes: Buffer) => T;
   readonly #credit: (bytes: number) => void;
   readonly #onReturn: () => void;
   readonly #messages: Buffer[] = [];
-  readonly #readers: {
-    resolve: (result: IteratorResult<T, undefined>) => void;
-    reject: (error: unknown) => void;
-  }[] = [];
+  readonly #readers: MessageReader<T>[] = [];
   /** Bytes that came and are not credited. */
   #uncredited = 0;
   #isEnded = false;
@@ -563,10 +566,7 @@ class MessageInbox<T> implements AsyncIterableIterator<T, undefined, undefined> 
     if (credited > 0) this.#credit(credited);
   }
 
-  #deliver(
-    bytes: Buffer,
-    reader: { resolve: (result: IteratorResult<T, undefined>) => void; reject: (error: unknown) => void },
-  ): void {
+  #deliver(bytes: Buffer, reader: MessageReader<T>): void {
     let value: T;
     try {
       value = this.#decode(bytes);
@@ -578,10 +578,7 @@ class MessageInbox<T> implements AsyncIterableIterator<T, undefined, undefined> 
     reader.resolve({ done: false, value });
   }
 
-  #settle(reader: {
-    resolve: (result: IteratorResult<T, undefined>) => void;
-    reject: (error: unknown) => void;
-  }): void {
+  #settle(reader: MessageReader<T>): void {
     const error = this.#error;
     // Once is enough: after an error an iterator is done.
     this.#error = undefined;
@@ -590,7 +587,6 @@ class MessageInbox<T> implements AsyncIterableIterator<T, undefined, undefined> 
   }
 }
 
-const envelopeHeadBytes = 5;
 const nothing = new Uint8Array();
 const statusDetails = "grpc-status-details-bin";
 /** setTimeout fires at once above this (24.8 days). */

@@ -26,7 +26,6 @@ export interface Waiter {
 
 export class Channel {
   readonly #options: ChannelOptions;
-  readonly #draining = new Set<Connection>();
   #connection: Connection | undefined;
   #waiting: Waiter[] = [];
   #backoffMs = 0;
@@ -87,14 +86,12 @@ export class Channel {
       onDraining: () => {
         if (this.#connection === connection) {
           this.#connection = undefined;
-          this.#draining.add(connection);
           // Not before the connection has told its requests: those that it refuses come back here.
           queueMicrotask(() => this.#connectForWaiting());
         }
       },
       onClosed: (cause) => {
         clearTimeout(late);
-        this.#draining.delete(connection);
         if (!isReady) {
           this.#lastFailure = cause;
           const { minMs, maxMs } = this.#options.reconnect;

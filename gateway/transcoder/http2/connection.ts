@@ -136,10 +136,6 @@ export class Connection {
     return !this.#isDraining && !this.#isClosed;
   }
 
-  get exchanges(): number {
-    return this.#exchanges.size;
-  }
-
   /**
    * Begins a request: `head` is an encoded header block, `headers` come on top of it, in lower case and printable ASCII. Call it
    * only while there is room. The body follows by `send`.
