@@ -209,7 +209,9 @@ function sorted<T>(value: T): T {
   const keys = Object.keys(value).sort();
   const copy = Object.create(Object.getPrototypeOf(value));
   for (const key of keys) {
-    copy[key] = sorted((value as Record<string, unknown>)[key]);
+    // Not by assignment: the key of a map may be "__proto__".
+    const own = sorted((value as Record<string, unknown>)[key]);
+    Object.defineProperty(copy, key, { value: own, enumerable: true, configurable: true, writable: true });
   }
   return copy;
 }
