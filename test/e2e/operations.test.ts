@@ -23,7 +23,11 @@ const STANDARD = [
 ];
 const SERVICES: Record<string, string[]> = {
   auth: ["lampid.auth.v1.AccountService", "lampid.auth.v1.AuthService"],
-  penduduk: ["lampid.penduduk.v1.PendudukService", "lampid.penggabungan.v1.PenggabunganService"],
+  penduduk: [
+    "lampid.penduduk.v1.PendudukService",
+    "lampid.penggabungan.v1.PenggabunganService",
+    "lampid.peristiwa.v1.PeristiwaService",
+  ],
   statistik: ["lampid.statistik.v1.StatistikService"],
   notifikasi: ["lampid.notifikasi.v1.NotifikasiService"],
   pelaporan: ["lampid.pelaporan.v1.PelaporanService"],
@@ -31,7 +35,11 @@ const SERVICES: Record<string, string[]> = {
   dukcapil: ["lampid.dukcapil.v1.DukcapilHubService"],
 };
 /** What the mesh offers to itself alone. */
-const INTERNAL = ["lampid.penggabungan.v1.PenggabunganService", "lampid.dukcapil.v1.DukcapilHubService"];
+const INTERNAL = [
+  "lampid.penggabungan.v1.PenggabunganService",
+  "lampid.peristiwa.v1.PeristiwaService",
+  "lampid.dukcapil.v1.DukcapilHubService",
+];
 SERVICES.gateway = Object.values(SERVICES)
   .flat()
   .filter((service) => !INTERNAL.includes(service))
