@@ -21,6 +21,6 @@ export function composePenduduk(context: ProcessContext): void {
   const service = pendudukService({ store, wilayah, clock });
   context.serve(PendudukService, noticing(PendudukService, service, courtesy));
   context.serve(PenggabunganService, penggabunganService({ db, wilayah, clock, courtesy }));
-  context.serve(PeristiwaService, peristiwaService({ db }));
+  context.serve(PeristiwaService, peristiwaService({ db, wilayah, clock }));
   context.relayOutbox();
 }

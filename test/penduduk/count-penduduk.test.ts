@@ -1,17 +1,14 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import type { Client } from "@connectrpc/connect";
 import { Penduduk_Status as Status } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
-import { PeristiwaService } from "#gen/lampid/peristiwa/v1/peristiwa_service_pb.ts";
-import { peristiwaService } from "../../services/penduduk/peristiwa/service.ts";
-import { as, assertRefused, componentClient } from "../harness/component.ts";
+import { as, assertRefused } from "../harness/component.ts";
 import { kota, openRegistry, printed, pusat, type Registry } from "./registry.ts";
 
 let registry: Registry;
-let client: Client<typeof PeristiwaService>;
+let client: Registry["peristiwa"];
 before(async () => {
   registry = await openRegistry();
-  client = await componentClient(PeristiwaService, peristiwaService({ db: registry.db }));
+  client = registry.peristiwa;
 });
 after(() => registry.close());
 
