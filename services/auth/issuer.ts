@@ -37,7 +37,7 @@ const SESSION_SECONDS = 8 * 3_600;
 
 /** Clients that act for themselves (client_credentials). */
 const machines = {
-  mitra: { role: "mitra", wilayah: "ID", scope: "penduduk.verify penduduk.export" },
+  mitra: { role: "mitra", wilayah: "ID", scope: "penduduk.verify penduduk.export statistik.read" },
   /** A process of the mesh, for what it does by itself. */
   integrasi: { role: "service", wilayah: "ID", scope: "lampid" },
 } as const;
