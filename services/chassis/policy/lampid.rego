@@ -11,6 +11,9 @@ officers := {"operator", "supervisor", "admin_kota", "admin_pusat"}
 
 admins := {"admin_kota", "admin_pusat"}
 
+# Who reads the population ledger.
+ledger_readers := {"supervisor", "admin_kota", "admin_pusat", "mitra"}
+
 # Each decides at its own level of a report; which, the report's domain says.
 deciders := {"supervisor", "admin_kota"}
 
@@ -63,6 +66,18 @@ methods := {
 	"lampid.statistik.v1.StatistikService/GetStats": {"roles": {"admin_pusat"}, "scoped": false},
 	"lampid.statistik.v1.StatistikService/GetKecamatanStats": {"roles": admins, "scoped": true},
 	"lampid.statistik.v1.StatistikService/WatchStats": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.statistik.v1.StatistikService/GetLedger": {
+		"roles": ledger_readers,
+		"scoped": true, "scope": "statistik.read",
+	},
+	"lampid.statistik.v1.StatistikService/GetLedgerSeries": {
+		"roles": ledger_readers,
+		"scoped": true, "scope": "statistik.read",
+	},
+	"lampid.statistik.v1.StatistikService/GetLampidStats": {
+		"roles": ledger_readers,
+		"scoped": true, "scope": "statistik.read",
+	},
 	"lampid.notifikasi.v1.NotifikasiService/ListPesan": {
 		"roles": {"supervisor", "admin_kota", "admin_pusat"},
 		"scoped": true,

@@ -49,6 +49,12 @@ const expected: Record<string, string> = {
   "lampid.statistik.v1.StatistikService/GetStats": "admin_pusat anywhere",
   "lampid.statistik.v1.StatistikService/GetKecamatanStats": "admin_kota admin_pusat scoped",
   "lampid.statistik.v1.StatistikService/WatchStats": "admin_pusat anywhere",
+  "lampid.statistik.v1.StatistikService/GetLedger":
+    "supervisor admin_kota admin_pusat mitra(statistik.read) scoped",
+  "lampid.statistik.v1.StatistikService/GetLedgerSeries":
+    "supervisor admin_kota admin_pusat mitra(statistik.read) scoped",
+  "lampid.statistik.v1.StatistikService/GetLampidStats":
+    "supervisor admin_kota admin_pusat mitra(statistik.read) scoped",
   "lampid.notifikasi.v1.NotifikasiService/ListPesan": "supervisor admin_kota admin_pusat scoped",
   "lampid.notifikasi.v1.NotifikasiService/ResendPesan": "admin_kota admin_pusat scoped",
   "lampid.integrasi.v1.SinkronisasiService/StartSinkronisasi": "admin_pusat anywhere",
@@ -102,6 +108,7 @@ const callers = [
   "mitra",
   "mitra(penduduk.verify)",
   "mitra(penduduk.export)",
+  "mitra(statistik.read)",
   "mitra(lampid)",
   "",
   "camat",
