@@ -145,7 +145,7 @@ async function runTest(file: string, test: string) {
   });
   let output = "";
   for await (const chunk of child.stdout) output += chunk;
-  const results = [...output.matchAll(/^ *(not ok|ok) \d+ - (.*?)(?: # (SKIP|TODO).*)?$/gm)].filter(
+  const results = [...output.matchAll(/^ *(not ok|ok) \d+ - (.*?)(?: # ([A-Z]+).*)?$/gm)].filter(
     ([, , , directive]) => !directive,
   );
   const named = (kind: string) => new Set(results.filter(([, ok]) => ok === kind).map(([, , name]) => name!));

@@ -35,7 +35,8 @@ const SOREANG: Kantor = {
 
 /** Near real time is less than a second; a busy machine gets more. */
 const PATIENCE_MS = 30_000;
-const LOOK_EVERY_MS = 100;
+/** An account may call a hundred times a minute. */
+const LOOK_EVERY_MS = 250;
 
 type Orang = { nama: string; lahir: string; perempuan?: boolean; shdk: string; kawin?: boolean };
 type Warga = Orang & { nik: string; penduduk: string };
@@ -251,7 +252,9 @@ export async function tell({ gateway, password, print, say }: StoryDeps): Promis
     });
   }
 
-  const report = async (kantor: Kantor, isi: object) => await decide(kantor, await submit(kantor, isi));
+  async function report(kantor: Kantor, isi: object): Promise<Laporan> {
+    return await decide(kantor, await submit(kantor, isi));
+  }
 
   // What is seen of it.
 
@@ -259,7 +262,9 @@ export async function tell({ gateway, password, print, say }: StoryDeps): Promis
     print(`   ${who.padEnd(12)}${verb.padEnd(10)}${nomor}  ${status.replace("STATUS_", "").toLowerCase()}`);
   }
 
-  const cardOf = (kantor: Kantor, name: string) => call<Kartu>(kantor.operator, "GET", `/v1/${name}`);
+  function cardOf(kantor: Kantor, name: string): Promise<Kartu> {
+    return call<Kartu>(kantor.operator, "GET", `/v1/${name}`);
+  }
 
   async function showCard(kantor: Kantor, { name }: Kartu): Promise<void> {
     const kartu = await call<{ nomorKk: string; anggota?: { nama: string; nik: string; shdk: string }[] }>(
@@ -301,7 +306,7 @@ export async function tell({ gateway, password, print, say }: StoryDeps): Promis
   async function ledgerOf(kantor: Kantor): Promise<Buku> {
     type Baris = { akhir?: number; lampid?: Buku; penyesuaian?: Buku };
     const path = `/v1/ledger/${kantor.kelurahan}/bulan/${bulanIni()}`;
-    const { akhir = 0, lampid, penyesuaian } = await call<Baris>("pusat", "GET", path);
+    const { akhir = 0, lampid, penyesuaian } = await call<Baris>(kantor.kota, "GET", path);
     return { ...lampid, ...penyesuaian, akhir };
   }
 
@@ -309,7 +314,7 @@ export async function tell({ gateway, password, print, say }: StoryDeps): Promis
   async function isTold(kantor: Kantor): Promise<{ isi: string; kanal: string }[]> {
     type Pesan = { name: string; isi: string; kanal: string };
     const query = `kodeWilayah=${kantor.kelurahan}&pageSize=100`;
-    const { pesan = [] } = await call<{ pesan?: Pesan[] }>("pusat", "GET", `/v1/pesan?${query}`);
+    const { pesan = [] } = await call<{ pesan?: Pesan[] }>(kantor.kota, "GET", `/v1/pesan?${query}`);
     const fresh = pesan.filter(({ name }) => !told.has(name)).reverse();
     for (const { name } of fresh) told.add(name);
     return fresh;
