@@ -2,6 +2,7 @@
 // commit together or not at all.
 import type { Sql } from "#chassis/database.ts";
 import { separate } from "./sensitif.ts";
+import { STATE_COLUMNS, STATE_RECORD, stateRow } from "./state-row.ts";
 import type { AppendCommand, Peristiwa } from "./store.ts";
 
 /** Ids of the reports whose event was appended; another had added an event of that number to the others. */
@@ -22,10 +23,8 @@ export async function appendStatement(
 const STATEMENT = `
 with incoming as materialized (
   select * from json_to_recordset($1::json) as r(
-    id uuid, versi int, peristiwa text, pelaku text, tingkat text, waktu timestamptz, alasan text, data jsonb,
-    isi text, sensitif text,
-    nomor text, jenis text, status text, kode_wilayah text, tanggal date, terlambat boolean, nomor_keputusan text,
-    pengaju text, pemverifikasi text, pengesah text, created_at timestamptz, updated_at timestamptz,
+    ${STATE_RECORD},
+    peristiwa text, pelaku text, tingkat text, waktu timestamptz, alasan text, data jsonb, isi text, sensitif text,
     event_id uuid, topic text, key text, type text, payload text, event_subject text, traceparent text, event_time timestamptz,
     actor text, role text, action text, resource text, audit_wilayah text, audit_traceparent text, audit_at timestamptz,
     request_id uuid, fingerprint text, response text)
@@ -40,10 +39,7 @@ with incoming as materialized (
   insert into isi_laporan (laporan, versi, isi, sensitif)
   select id, versi, decode(isi, 'base64'), decode(sensitif, 'base64') from fresh where isi is not null
 ), projected as (
-  insert into laporan (id, versi, nomor, jenis, status, kode_wilayah, tanggal, terlambat, nomor_keputusan, pengaju,
-    pemverifikasi, pengesah, created_at, updated_at)
-  select id, versi, nomor, jenis, status, kode_wilayah, tanggal, terlambat, nomor_keputusan, pengaju, pemverifikasi, pengesah,
-    created_at, updated_at from fresh
+  insert into laporan (${STATE_COLUMNS}) select ${STATE_COLUMNS} from fresh order by id
   on conflict (id) do update set versi = excluded.versi, status = excluded.status, terlambat = excluded.terlambat,
     nomor_keputusan = excluded.nomor_keputusan, pengaju = excluded.pengaju, pemverifikasi = excluded.pemverifikasi,
     pengesah = excluded.pengesah, updated_at = excluded.updated_at
@@ -63,8 +59,7 @@ select laporan from appended`;
 function toRow({ id, peristiwa, laporan, event, audit, answer }: AppendCommand) {
   const said = "isi" in peristiwa ? separate(peristiwa.isi) : undefined;
   return {
-    id,
-    versi: laporan.versi,
+    ...stateRow(id, laporan),
     peristiwa: peristiwa.jenis,
     pelaku: peristiwa.pelaku,
     tingkat: peristiwa.tingkat,
@@ -73,18 +68,6 @@ function toRow({ id, peristiwa, laporan, event, audit, answer }: AppendCommand) 
     data: dataOf(peristiwa),
     isi: said && base64(said.isi),
     sensitif: said && base64(said.sensitif),
-    nomor: laporan.nomor,
-    jenis: laporan.jenis,
-    status: laporan.status,
-    kode_wilayah: laporan.kodeWilayah,
-    tanggal: laporan.tanggal,
-    terlambat: laporan.terlambat,
-    nomor_keputusan: laporan.nomorKeputusan,
-    pengaju: laporan.pengaju,
-    pemverifikasi: laporan.pemverifikasi,
-    pengesah: laporan.pengesah,
-    created_at: laporan.dibuat,
-    updated_at: laporan.diubah,
     event_id: event.id,
     topic: event.topic,
     key: event.key,

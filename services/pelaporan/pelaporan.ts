@@ -2,12 +2,16 @@
 import type { ProcessContext } from "#chassis/process.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import { PelaporanService } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.ts";
+import { PemeliharaanService } from "#gen/lampid/pelaporan/v1/pemeliharaan_service_pb.ts";
+import { pemeliharaanService } from "./pemeliharaan.ts";
 import { postgresLaporanStore } from "./postgres-store.ts";
 import { pelaporanService } from "./service.ts";
 
 export function composePelaporan(context: ProcessContext): void {
-  const store = postgresLaporanStore(context.database());
-  const service = pelaporanService({ store, wilayah: loadWilayah(), clock: () => new Date() });
-  context.serve(PelaporanService, service);
+  const db = context.database();
+  const clock = () => new Date();
+  const store = postgresLaporanStore(db);
+  context.serve(PelaporanService, pelaporanService({ store, wilayah: loadWilayah(), clock }));
+  context.serve(PemeliharaanService, pemeliharaanService({ db, clock }));
   context.relayOutbox();
 }

@@ -3,6 +3,7 @@
 // The last line is JSON:
 //   p95_ms               of a transition (submit, verify or approve), at a constant arrival rate
 //   transitions_per_s    closed loop, for the rest of the reports
+//   rebuild_events_per_s events folded by a rebuild of an empty list of all these reports
 //   errors               calls that were not answered as they should be, in both
 import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
@@ -19,6 +20,7 @@ import {
   Laporan_Status as Status,
 } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
 import { PelaporanService } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.ts";
+import { PemeliharaanService } from "#gen/lampid/pelaporan/v1/pemeliharaan_service_pb.ts";
 import { Penduduk_JenisKelamin as JenisKelamin } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
 import type { Mesh } from "../../services/mesh/mesh.ts";
 import { login } from "../harness/rest.ts";
@@ -138,11 +140,29 @@ await onBenchMesh(async (mesh) => {
     return latencies;
   }
 
+  /** All rows of the list are missing, and come back. */
+  async function rebuild(): Promise<{ perSecond: number }> {
+    const db = new pg.Client({ connectionString: mesh.databaseUrl("pelaporan") });
+    await db.connect();
+    await db.query("delete from laporan");
+    await db.end();
+    const headers = { authorization: `Bearer ${await login(mesh.urls.gateway!, "pusat")}` };
+    const startedAt = performance.now();
+    let peristiwa = 0;
+    for await (const so of createWireClient(PemeliharaanService, transport).rebuildLaporan({}, { headers })) {
+      peristiwa = so.peristiwa;
+      if (so.selesai && so.diperbaiki !== submitted)
+        errors.push(`${so.diperbaiki} of ${submitted} rows are back`);
+    }
+    return { perSecond: (peristiwa * 1000) / (performance.now() - startedAt) };
+  }
+
   await closedLoop(200);
   const latencies = Float64Array.from(await arrivals(arriving));
   const usage = measureUsage(mesh.dataDir);
   const closed = await closedLoop(Math.max(reports - submitted, 1));
   const used = usage();
+  const rebuilt = await rebuild();
   transport.close();
 
   if (approved !== submitted) errors.push(`${submitted} submitted, ${approved} approved`);
@@ -169,6 +189,7 @@ await onBenchMesh(async (mesh) => {
       transitions_per_s: round(closed.perSecond),
       p95_ms: round(percentile(latencies, 0.95)),
       errors: errors.length,
+      rebuild_events_per_s: Math.round(rebuilt.perSecond),
     }),
   );
   if (errors.length > 0) process.exitCode = 1;
