@@ -50,10 +50,6 @@ export function efekMessage(efek: Efek): EfekMessage {
   });
 }
 
-export function isWaiting(efek: EfekMessage | undefined): boolean {
-  return efek?.status === MessageStatus.MENUNGGU;
-}
-
 /**
  * What the registry is asked for the last command of a report. It is made of the report's events alone: a repetition is the
  * same to the byte. @param peristiwa id of the command.
