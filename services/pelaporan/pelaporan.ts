@@ -1,7 +1,7 @@
 // Composition of the reports: the same for production and for component tests.
 import { EventEmitter, once } from "node:events";
 import { forever, pause } from "#chassis/backoff.ts";
-import type { Database } from "#chassis/database.ts";
+import { type Database, isDatabaseUnavailable } from "#chassis/database.ts";
 import { holdLock } from "#chassis/lock.ts";
 import type { ProcessContext } from "#chassis/process.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
@@ -11,8 +11,10 @@ import { PemeliharaanService } from "#gen/lampid/pelaporan/v1/pemeliharaan_servi
 import { PeristiwaService } from "#gen/lampid/peristiwa/v1/peristiwa_service_pb.ts";
 import { efekMetrics } from "./efek-metrics.ts";
 import { pemeliharaanService } from "./pemeliharaan.ts";
+import { noteDeliveries } from "./pengiriman.ts";
 import { bringPerintah } from "./perintah-worker.ts";
 import { watchPerpindahan } from "./perpindahan.ts";
+import { postgresPengirimanStore } from "./postgres-pengiriman-store.ts";
 import { postgresPerintahStore } from "./postgres-perintah-store.ts";
 import { postgresPerpindahanStore } from "./postgres-perpindahan-store.ts";
 import { postgresLaporanStore } from "./postgres-store.ts";
@@ -26,7 +28,7 @@ const BACKOFF = { baseMs: 100, maxMs: 3_000 };
 const TRY_MS = 10_000;
 const COUNT_EVERY_MS = 5_000;
 
-export function composePelaporan(context: ProcessContext): void {
+export async function composePelaporan(context: ProcessContext): Promise<void> {
   const clock = () => new Date();
   const db = context.database();
   const store = postgresLaporanStore(db);
@@ -36,6 +38,13 @@ export function composePelaporan(context: ProcessContext): void {
   context.serve(PelaporanService, service);
   context.serve(PemeliharaanService, pemeliharaanService({ db, clock }));
   context.relayOutbox();
+  const bus = await context.bus();
+  bus.subscribe({
+    topic: "sinkronisasi-events",
+    group: "pelaporan",
+    handler: noteDeliveries(postgresPengirimanStore(db)),
+    isTransient: isDatabaseUnavailable,
+  });
   bringEffects(context, { db, store, clock, commands, onCommanded });
 }
 

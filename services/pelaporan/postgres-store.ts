@@ -5,6 +5,7 @@ import { type Refused, refuse } from "#chassis/refusal.ts";
 import { NATION } from "#chassis/wilayah.ts";
 import { openAppender } from "./append-batch.ts";
 import { fold } from "./domain/laporan.ts";
+import { pengirimanOf } from "./postgres-pengiriman-store.ts";
 import { unite } from "./sensitif.ts";
 import type { Laporan, LaporanStore, ListQuery, Peristiwa, Ringkasan } from "./store.ts";
 
@@ -21,6 +22,8 @@ export function postgresLaporanStore(db: Database): LaporanStore {
     },
 
     find: (id, asOf) => findLaporan(db, id, asOf),
+
+    pengiriman: (id) => pengirimanOf(db, id),
 
     async isiOf(id, versi) {
       const { rows } = await db.query({

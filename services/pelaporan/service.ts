@@ -52,6 +52,7 @@ import {
   statusOf,
   transisiMessage,
 } from "./messages.ts";
+import { pengirimanMessage } from "./pengiriman.ts";
 import { outboxEvent } from "./perubahan.ts";
 import type { AppendCommand, Laporan, LaporanStore, Peristiwa } from "./store.ts";
 
@@ -234,7 +235,9 @@ export function pelaporanService({
       await auditReading(ctx, id);
       const laporan = await store.find(id, asOf && timestampDate(asOf));
       if (!laporan) throw notFound();
-      return { laporan: laporanMessage(id, laporan) };
+      const message = laporanMessage(id, laporan);
+      if (!asOf) message.pengiriman = (await store.pengiriman(id)).map(pengirimanMessage);
+      return { laporan: message };
     },
 
     async listLaporan(request, ctx) {

@@ -12,6 +12,7 @@ import type {
   Peristiwa as PeristiwaOf,
   Status,
 } from "./domain/laporan.ts";
+import type { Pengiriman } from "./domain/pengiriman.ts";
 
 export type Laporan = LaporanOf<IsiLaporan>;
 export type Peristiwa = PeristiwaOf<IsiLaporan>;
@@ -50,6 +51,8 @@ export type LaporanStore = {
   wilayahOf: (id: string) => Promise<string | undefined>;
   /** The fold of its events up to `asOf`; undefined when there was none. */
   find: (id: string, asOf?: Date) => Promise<Laporan | undefined>;
+  /** How far the systems outside were told of what it did last. */
+  pengiriman: (id: string) => Promise<Pengiriman[]>;
   /** What it said after event number `versi`; undefined when there is no such report. */
   isiOf: (id: string, versi: number) => Promise<IsiLaporan | undefined>;
   /** The first submitted first, then by id. */
