@@ -57,13 +57,14 @@ export function efekMessage(efek: Efek): EfekMessage {
 export function applyRequest(
   peristiwa: string,
   laporan: string,
-  { kodeWilayah, isi, efek }: Laporan,
+  { kodeWilayah, terlambat, isi, efek }: Laporan,
 ): ApplyPeristiwaRequest {
   if (!efek) throw new Error(`report ${laporan} was not approved`);
   return create(ApplyPeristiwaRequestSchema, {
     peristiwa,
     laporan: `laporan/${laporan}`,
     kodeWilayah,
+    terlambat,
     pelaku: efek.pelaku,
     waktu: timestampFromDate(efek.diperintah),
     perintah: perintahInit(efek, isi),
