@@ -50,10 +50,6 @@ export function efekMessage(efek: Efek): EfekMessage {
   });
 }
 
-export function isWaiting(efek: EfekMessage | undefined): boolean {
-  return efek?.status === MessageStatus.MENUNGGU;
-}
-
 /**
  * What the registry is asked for the last command of a report. It is made of the report's events alone: a repetition is the
  * same to the byte. @param peristiwa id of the command.
@@ -61,13 +57,14 @@ export function isWaiting(efek: EfekMessage | undefined): boolean {
 export function applyRequest(
   peristiwa: string,
   laporan: string,
-  { kodeWilayah, isi, efek }: Laporan,
+  { kodeWilayah, terlambat, isi, efek }: Laporan,
 ): ApplyPeristiwaRequest {
   if (!efek) throw new Error(`report ${laporan} was not approved`);
   return create(ApplyPeristiwaRequestSchema, {
     peristiwa,
     laporan: `laporan/${laporan}`,
     kodeWilayah,
+    terlambat,
     pelaku: efek.pelaku,
     waktu: timestampFromDate(efek.diperintah),
     perintah: perintahInit(efek, isi),

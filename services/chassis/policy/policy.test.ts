@@ -46,6 +46,7 @@ const expected: Record<string, string> = {
   "lampid.pelaporan.v1.PelaporanService/ListLaporan": "operator supervisor admin_kota admin_pusat scoped",
   "lampid.pelaporan.v1.PelaporanService/GetLaporanHistory":
     "operator supervisor admin_kota admin_pusat scoped",
+  "lampid.pelaporan.v1.PemeliharaanService/RebuildLaporan": "admin_pusat service anywhere",
   "lampid.statistik.v1.StatistikService/GetStats": "admin_pusat anywhere",
   "lampid.statistik.v1.StatistikService/GetKecamatanStats": "admin_kota admin_pusat scoped",
   "lampid.statistik.v1.StatistikService/WatchStats": "admin_pusat anywhere",

@@ -82,6 +82,8 @@ export function commanded<Isi>(
 /** The effect after the registry has changed. `isi` is what the report says. */
 export function succeeded<Isi>(before: Efek<Isi>, hasil: Hasil, isi: Isi, waktu: Date): Efek<Isi> {
   const isInEffect = before.perintah === "pengesahan" || before.perintah === "pembetulan";
+  // Whoever has left the family meanwhile, nobody is in transit by a report that is undone.
+  const dalamPerpindahan = isInEffect ? before.hasil.dalamPerpindahan + hasil.dalamPerpindahan : 0;
   return {
     ...before,
     status: "berlaku",
@@ -93,7 +95,7 @@ export function succeeded<Isi>(before: Efek<Isi>, hasil: Hasil, isi: Isi, waktu:
       nikTersamar: hasil.nikTersamar || before.hasil.nikTersamar,
       nomorAkta: hasil.nomorAkta || before.hasil.nomorAkta,
       nomorSuratPindah: hasil.nomorSuratPindah || before.hasil.nomorSuratPindah,
-      dalamPerpindahan: before.hasil.dalamPerpindahan + hasil.dalamPerpindahan,
+      dalamPerpindahan,
     },
   };
 }
