@@ -87,6 +87,7 @@ methods := {
 	"lampid.penggabungan.v1.PenggabunganService/HitungPenduduk": {"roles": {"service"}, "scoped": false},
 	"lampid.penggabungan.v1.PenggabunganService/ReadPenduduk": {"roles": {"service"}, "scoped": false},
 	"lampid.peristiwa.v1.PeristiwaService/ApplyPeristiwa": {"roles": {"service"}, "scoped": false},
+	"lampid.peristiwa.v1.PeristiwaService/CountPenduduk": {"roles": {"admin_pusat", "service"}, "scoped": false},
 	"lampid.dukcapil.v1.DukcapilHubService/GetHub": {"roles": hub_users, "scoped": false},
 	"lampid.dukcapil.v1.DukcapilHubService/StreamPenduduk": {"roles": {"service"}, "scoped": false},
 	"lampid.dukcapil.v1.DukcapilHubService/ListPenduduk": {"roles": {"service"}, "scoped": false},

@@ -70,6 +70,7 @@ const expected: Record<string, string> = {
   "lampid.penggabungan.v1.PenggabunganService/HitungPenduduk": "service anywhere",
   "lampid.penggabungan.v1.PenggabunganService/ReadPenduduk": "service anywhere",
   "lampid.peristiwa.v1.PeristiwaService/ApplyPeristiwa": "service anywhere",
+  "lampid.peristiwa.v1.PeristiwaService/CountPenduduk": "admin_pusat service anywhere",
   "lampid.dukcapil.v1.DukcapilHubService/GetHub": "admin_pusat service anywhere",
   "lampid.dukcapil.v1.DukcapilHubService/StreamPenduduk": "service anywhere",
   "lampid.dukcapil.v1.DukcapilHubService/ListPenduduk": "service anywhere",
