@@ -3,13 +3,23 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, test } from "node:test";
+import { fromBinary } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { civilDate } from "#chassis/civil-date.ts";
+import { createWireClient } from "#chassis/wire/client.ts";
+import {
+  PengirimanPeristiwaSchema,
+  PengirimanPeristiwa_Status as Status,
+} from "#gen/lampid/integrasi/v1/integrasi_events_pb.ts";
+import { PeristiwaService } from "#gen/lampid/peristiwa/v1/peristiwa_service_pb.ts";
 import type { Mesh } from "../../services/mesh/mesh.ts";
 import { eventually } from "../harness/eventually.ts";
 import { openSql, type Sql } from "../harness/ledger.ts";
 import { lookAt, startTestMesh } from "../harness/mesh.ts";
 import { residents, testSeed } from "../harness/residents.ts";
 import { login, type RestClient, restClient } from "../harness/rest.ts";
-import { openHub } from "../harness/sync.ts";
+import { openHub, serviceTransport } from "../harness/sync.ts";
+import { KELURAHAN, kelahiran, kematian, requestOf } from "../penduduk/keluarga.ts";
 
 const ROWS = 2_000;
 const WITHIN_MS = 60_000;
@@ -73,7 +83,7 @@ async function allForwarded(): Promise<void> {
     );
     const told = await sql.number(
       "penduduk",
-      "select count(*) from outbox where type ~ 'PendudukTerdaftar|BiodataDiperbarui|KartuKeluargaDibuat'",
+      "select count(*) from outbox where type ~ 'PendudukTerdaftar|BiodataDiperbarui|KartuKeluargaDibuat|PeristiwaBerlaku'",
     );
     return events === told && queued >= told * 2 && waiting === 0;
   }, WITHIN_MS);
@@ -108,7 +118,7 @@ describe("who was registered or changed here", () => {
     const card = await call("POST /v1/kartuKeluarga", {
       token: operator,
       json: {
-        kodeWilayah: "32.01.01.1006",
+        kodeWilayah: KELURAHAN,
         alamat: "Jl. Merdeka No. 1",
         anggota: [
           { nik: head.nik, shdk: "SHDK_KEPALA_KELUARGA" },
@@ -136,6 +146,45 @@ describe("who was registered or changed here", () => {
     assert.equal(await pending(), 0, "the hub has acknowledged each");
     assert.equal((await synchronise()).diperbarui, undefined, "and nothing is left to do");
     assert.deepEqual([...siak.values()], Array(6).fill(1), "SIAK has each change once");
+  });
+
+  test("and whom approved reports made or changed, of which the mesh is told as a whole", async () => {
+    const family = await register(2);
+    const anggota = family.map(({ nik }, n) => ({
+      nik,
+      shdk: n === 0 ? "SHDK_KEPALA_KELUARGA" : "SHDK_ISTRI",
+    }));
+    const card = await call("POST /v1/kartuKeluarga", {
+      token: operator,
+      json: { kodeWilayah: KELURAHAN, alamat: "Jl. Merdeka No. 2", anggota },
+    });
+    const transport = await serviceTransport(mesh, "penduduk");
+    const registry = createWireClient(PeristiwaService, transport);
+    const now = new Date();
+    const today = civilDate(now);
+    const reports = [
+      kelahiran(card.body.nomorKk, { tanggalLahir: today }),
+      kematian(family[0]!.nik, today),
+    ].map((value) => requestOf({ case: "pengesahan", value }, { waktu: timestampFromDate(now) }));
+    for (const report of reports) await registry.applyPeristiwa(report);
+    transport.close();
+
+    await allForwarded();
+    const rows = await sql.rows("integrasi", "select aggregateid, payload from outbox");
+    const told = rows.map(({ aggregateid, payload }) => {
+      const { sistem, status } = fromBinary(PengirimanPeristiwaSchema, payload);
+      assert.equal(status, Status.DITERIMA);
+      return `${aggregateid} ${sistem}`;
+    });
+    assert.deepEqual(
+      told.toSorted(),
+      reports.flatMap(({ laporan }) => [`${laporan} 1`, `${laporan} 2`]).toSorted(),
+    );
+    const dead = await hub.hub.lookupPenduduk({ nik: family[0]!.nik });
+    assert.equal(dead.penduduk!.status, 2);
+    const hasil = await synchronise();
+    assert.deepEqual([hasil.diperbarui, hasil.konflik, hasil.baru], [3, undefined, undefined]);
+    assert.equal(await pending(), 0, "father, mother and child");
   });
 
   test("waits while hub and SIAK are down, whoever is killed meanwhile, and is told once they are back", async () => {
