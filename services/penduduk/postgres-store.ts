@@ -4,6 +4,7 @@ import { createBatcher } from "#chassis/batcher.ts";
 import { type Database, isOfOneRow, type Sql } from "#chassis/database.ts";
 import { idempotently, isIdempotencyConflict } from "#chassis/idempotency.ts";
 import { appendToOutbox } from "#chassis/outbox.ts";
+import { pendudukEventId } from "#chassis/peristiwa-id.ts";
 import { Penduduk_Status as Status } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
 import { MAX_SERIAL } from "./domain/nik.ts";
 import { registerStatement } from "./register-statement.ts";
@@ -182,15 +183,20 @@ export function pendudukTransaction(sql: Sql): PendudukTransaction {
     },
 
     async createKartuKeluarga(record, eventId) {
+      const members = record.anggota.map(({ id, shdk }) => ({
+        id,
+        shdk,
+        peristiwa: pendudukEventId(eventId, id),
+      }));
       await sql.query(
         `insert into kartu_keluarga (id, nomor_kk, alamat, kode_wilayah, created_at) values ($1, $2, $3, $4, $5)`,
         [record.id, record.nomorKk, record.alamat, record.kodeWilayah, record.createdAt],
       );
       await sql.query(
         `update penduduk p set kartu_keluarga = $1, shdk = m.shdk, revision = p.revision + 1, updated_at = $2,
-           perubahan_lokal = $4
-         from json_to_recordset($3::json) as m(id uuid, shdk smallint) where p.id = m.id`,
-        [record.id, record.createdAt, JSON.stringify(record.anggota), eventId],
+           perubahan_lokal = m.peristiwa
+         from json_to_recordset($3::json) as m(id uuid, shdk smallint, peristiwa uuid) where p.id = m.id`,
+        [record.id, record.createdAt, JSON.stringify(members)],
       );
     },
 

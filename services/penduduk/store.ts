@@ -134,7 +134,7 @@ export type PendudukTransaction = {
   findByNikForUpdate: (niks: readonly string[]) => Promise<PendudukRecord[]>;
   /** `eventId` tells of the change; until the hub acknowledges it, no row of the hub overwrites the resident. */
   update: (id: string, change: BiodataChange, at: Date, eventId: string) => Promise<void>;
-  /** The same holds for the members. */
+  /** The same holds for the members, each under an id of their own ({@link pendudukEventId}): the hub acknowledges one by one. */
   createKartuKeluarga: (record: KartuKeluargaRecord, eventId: string) => Promise<void>;
   append: (event: OutboxEvent, audit: AuditEntry) => Promise<void>;
 };

@@ -31,7 +31,11 @@ const SERVICES: Record<string, string[]> = {
   statistik: ["lampid.statistik.v1.StatistikService"],
   notifikasi: ["lampid.notifikasi.v1.NotifikasiService"],
   pelaporan: ["lampid.pelaporan.v1.PelaporanService", "lampid.pelaporan.v1.PemeliharaanService"],
-  integrasi: ["google.longrunning.Operations", "lampid.integrasi.v1.SinkronisasiService"],
+  integrasi: [
+    "google.longrunning.Operations",
+    "lampid.integrasi.v1.PengirimanService",
+    "lampid.integrasi.v1.SinkronisasiService",
+  ],
   dukcapil: ["lampid.dukcapil.v1.DukcapilHubService"],
 };
 /** What the mesh offers to itself alone. */
