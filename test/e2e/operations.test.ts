@@ -30,7 +30,7 @@ const SERVICES: Record<string, string[]> = {
   ],
   statistik: ["lampid.statistik.v1.StatistikService"],
   notifikasi: ["lampid.notifikasi.v1.NotifikasiService"],
-  pelaporan: ["lampid.pelaporan.v1.PelaporanService"],
+  pelaporan: ["lampid.pelaporan.v1.PelaporanInternalService", "lampid.pelaporan.v1.PelaporanService"],
   integrasi: ["google.longrunning.Operations", "lampid.integrasi.v1.SinkronisasiService"],
   dukcapil: ["lampid.dukcapil.v1.DukcapilHubService"],
 };
@@ -38,6 +38,7 @@ const SERVICES: Record<string, string[]> = {
 const INTERNAL = [
   "lampid.penggabungan.v1.PenggabunganService",
   "lampid.peristiwa.v1.PeristiwaService",
+  "lampid.pelaporan.v1.PelaporanInternalService",
   "lampid.dukcapil.v1.DukcapilHubService",
 ];
 SERVICES.gateway = Object.values(SERVICES)

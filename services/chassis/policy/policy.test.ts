@@ -47,6 +47,9 @@ const expected: Record<string, string> = {
   "lampid.statistik.v1.StatistikService/WatchStats": "admin_pusat anywhere",
   "lampid.notifikasi.v1.NotifikasiService/ListPesan": "supervisor admin_kota admin_pusat scoped",
   "lampid.notifikasi.v1.NotifikasiService/ResendPesan": "admin_kota admin_pusat scoped",
+  "lampid.notifikasi.v1.NotifikasiService/GetPreferensi": "operator supervisor admin_kota admin_pusat scoped",
+  "lampid.notifikasi.v1.NotifikasiService/UpdatePreferensi":
+    "operator supervisor admin_kota admin_pusat scoped",
   "lampid.integrasi.v1.SinkronisasiService/StartSinkronisasi": "admin_pusat anywhere",
   "lampid.integrasi.v1.SinkronisasiService/GetSinkronisasi": "admin_pusat anywhere",
   "lampid.integrasi.v1.SinkronisasiService/ListSinkronisasi": "admin_pusat anywhere",
@@ -66,6 +69,7 @@ const expected: Record<string, string> = {
   "lampid.penggabungan.v1.PenggabunganService/MergePenduduk": "service anywhere",
   "lampid.penggabungan.v1.PenggabunganService/HitungPenduduk": "service anywhere",
   "lampid.peristiwa.v1.PeristiwaService/ApplyPeristiwa": "service anywhere",
+  "lampid.pelaporan.v1.PelaporanInternalService/GetKontakPelapor": "service anywhere",
   "lampid.dukcapil.v1.DukcapilHubService/GetHub": "admin_pusat service anywhere",
   "lampid.dukcapil.v1.DukcapilHubService/StreamPenduduk": "service anywhere",
   "lampid.dukcapil.v1.DukcapilHubService/ListPenduduk": "service anywhere",
