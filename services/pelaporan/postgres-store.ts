@@ -6,6 +6,7 @@ import { appendToOutbox } from "#chassis/outbox.ts";
 import { refuse } from "#chassis/refusal.ts";
 import { NATION } from "#chassis/wilayah.ts";
 import { fold } from "./domain/laporan.ts";
+import { enqueuePerintah, projectPerpindahan } from "./postgres-efek.ts";
 import { separate, unite } from "./sensitif.ts";
 import type { Laporan, LaporanStore, LaporanTransaction, ListQuery, Peristiwa, Ringkasan } from "./store.ts";
 
@@ -44,11 +45,11 @@ export function postgresLaporanStore(db: Database): LaporanStore {
     async history(id, after, limit) {
       const { rows } = await db.query({
         name: "laporan-history",
-        text: `select versi, jenis, pelaku, tingkat, alasan, waktu from peristiwa
+        text: `select versi, jenis, pelaku, tingkat, alasan, waktu, data->>'perintah' as perintah from peristiwa
                where laporan = $1 and versi > $2 order by versi limit $3`,
         values: [id, after, limit],
       });
-      return rows;
+      return rows.map((row) => ({ ...row, perintah: row.perintah ?? undefined }));
     },
 
     audit: (entry) => appendToAudit(db, entry),
@@ -58,7 +59,7 @@ export function postgresLaporanStore(db: Database): LaporanStore {
   };
 }
 
-function laporanTransaction(sql: Sql): LaporanTransaction {
+export function laporanTransaction(sql: Sql): LaporanTransaction {
   return {
     async nextSerial(prefix) {
       const { rows } = await sql.query({
@@ -75,6 +76,8 @@ function laporanTransaction(sql: Sql): LaporanTransaction {
     async append(id, peristiwa, laporan, event, audit) {
       await appendPeristiwa(sql, id, laporan.versi, peristiwa);
       await project(sql, id, laporan);
+      await enqueuePerintah(sql, id, laporan, event);
+      await projectPerpindahan(sql, id, laporan);
       await appendToOutbox(sql, [event]);
       await appendToAudit(sql, audit);
     },
@@ -117,10 +120,25 @@ function dataOf(peristiwa: Peristiwa): object {
       return { terlambat: peristiwa.terlambat };
     case "disahkan":
       return { nomorKeputusan: peristiwa.nomorKeputusan };
+    case "berlaku": {
+      const { perintah, hasil } = peristiwa;
+      return { perintah, hasil };
+    }
+    case "gagal_berlaku": {
+      const { perintah, keterangan } = peristiwa;
+      return { perintah, keterangan };
+    }
+    case "diulang":
+      return { perintah: peristiwa.perintah };
+    case "dibetulkan":
+    case "dicabut":
+      return { nomorPutusan: peristiwa.nomorPutusan };
     case "diverifikasi":
     case "dikembalikan":
     case "ditolak":
     case "dibatalkan":
+    case "perpindahan_dibatalkan":
+    case "perpindahan_kedaluwarsa":
       return {};
     default:
       return peristiwa satisfies never;

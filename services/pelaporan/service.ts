@@ -1,5 +1,5 @@
 // PelaporanService: contract to command to event and back. Rules are in domain/, SQL in postgres-store.ts.
-import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { v7 as uuidv7 } from "uuid";
@@ -8,7 +8,6 @@ import { actorOf, callerOf, requireWilayah } from "#chassis/caller.ts";
 import { civilDate } from "#chassis/civil-date.ts";
 import { idempotencyKeyOf } from "#chassis/idempotency.ts";
 import { methodName } from "#chassis/interceptors.ts";
-import type { OutboxEvent } from "#chassis/outbox.ts";
 import { pageSizeOf, readPageToken, UUID_PART, writePageToken } from "#chassis/page-token.ts";
 import { type Refused, refuse, refuseFields } from "#chassis/refusal.ts";
 import { type WilayahIndex, wilayahContains } from "#chassis/wilayah.ts";
@@ -21,10 +20,14 @@ import {
 import {
   ApproveLaporanRequestSchema,
   CancelLaporanRequestSchema,
+  CancelPerpindahanRequestSchema,
+  CorrectLaporanRequestSchema,
   type PelaporanService,
+  ReapplyLaporanRequestSchema,
   RejectLaporanRequestSchema,
   ResubmitLaporanRequestSchema,
   ReturnLaporanRequestSchema,
+  RevokeLaporanRequestSchema,
   SubmitLaporanRequestSchema,
   VerifyLaporanRequestSchema,
 } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.ts";
@@ -33,8 +36,8 @@ import { evolve, type Status } from "./domain/laporan.ts";
 import { nomorLaporan, nomorPrefix } from "./domain/nomor.ts";
 import { type Penolakan, penolakan } from "./domain/penolakan.ts";
 import { decideSubmit, decideTransisi, type Keadaan, type Putusan, type Transisi } from "./domain/putusan.ts";
+import { isWaiting } from "./efek-messages.ts";
 import {
-  eventMessage,
   idOf,
   jenisOf,
   keptMessage,
@@ -44,12 +47,15 @@ import {
   statusOf,
   transisiMessage,
 } from "./messages.ts";
+import { outboxEvent } from "./perubahan.ts";
 import type { Laporan, LaporanStore, LaporanTransaction } from "./store.ts";
 
 export type Deps = {
   store: LaporanStore;
   wilayah: WilayahIndex;
   clock: () => Date;
+  /** Told of each committed command to the registry. */
+  onCommanded?: () => void;
 };
 
 /** What waits for each level. */
@@ -65,7 +71,12 @@ const VERSI_PART = /^\d{1,9}$/;
 
 type TransitionRequest = { requestId: string; name: string; etag: string };
 
-export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<typeof PelaporanService> {
+export function pelaporanService({
+  store,
+  wilayah,
+  clock,
+  onCommanded = () => {},
+}: Deps): ServiceImpl<typeof PelaporanService> {
   const keadaanOf = (ctx: HandlerContext, now: Date): Keadaan => ({
     pelaku: callerOf(ctx),
     waktu: now,
@@ -93,6 +104,7 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
       const now = new Date(Math.max(clock().getTime(), before.diubah.getTime()));
       return commit(ctx, tx, id, before, decideTransisi(perintah, before, keadaanOf(ctx, now)));
     });
+    if (isWaiting(kept.efek)) onCommanded();
     return answerOf(kept);
   }
 
@@ -116,19 +128,9 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
     if (!putusan.ok) throw refusedBy(putusan.penolakan);
     const { peristiwa } = putusan;
     const after = evolve(before, peristiwa);
-    const { schema, message } = eventMessage(id, peristiwa, after);
-    const name = laporanName(id);
-    const event: OutboxEvent = {
-      topic: "laporan-events",
-      key: name,
-      subject: name,
-      id: uuidv7(),
-      type: schema.typeName,
-      time: peristiwa.waktu.toISOString(),
-      traceparent: actorOf(ctx).traceparent,
-      data: toBinary(schema, message),
-    };
-    await tx.append(id, peristiwa, after, event, auditOf(ctx, name, after.kodeWilayah, peristiwa.waktu));
+    const event = outboxEvent(uuidv7(), id, peristiwa, after, actorOf(ctx).traceparent);
+    const audit = auditOf(ctx, event.subject, after.kodeWilayah, peristiwa.waktu);
+    await tx.append(id, peristiwa, after, event, audit);
     return keptMessage(id, after);
   }
 
@@ -181,6 +183,29 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
 
     cancelLaporan: (request, ctx) =>
       decide(ctx, CancelLaporanRequestSchema, request, { jenis: "cancel", alasan: request.alasan }),
+
+    correctLaporan: (request, ctx) =>
+      decide(ctx, CorrectLaporanRequestSchema, request, {
+        jenis: "correct",
+        isi: request.isi!,
+        alasan: request.alasan,
+        nomorPutusan: request.nomorPutusan,
+      }),
+
+    revokeLaporan: (request, ctx) =>
+      decide(ctx, RevokeLaporanRequestSchema, request, {
+        jenis: "revoke",
+        alasan: request.alasan,
+        nomorPutusan: request.nomorPutusan,
+      }),
+
+    cancelPerpindahan: (request, ctx) =>
+      decide(ctx, CancelPerpindahanRequestSchema, request, {
+        jenis: "cancelPerpindahan",
+        alasan: request.alasan,
+      }),
+
+    reapplyLaporan: (request, ctx) => decide(ctx, ReapplyLaporanRequestSchema, request, { jenis: "reapply" }),
 
     async getLaporan({ name, asOf }, ctx) {
       const id = idOf(name);

@@ -4,27 +4,32 @@ import type { AuditEntry } from "#chassis/audit.ts";
 import type { IdempotencyKey } from "#chassis/idempotency.ts";
 import type { OutboxEvent } from "#chassis/outbox.ts";
 import type { IsiLaporan } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
+import type { JenisPerintah } from "./domain/efek.ts";
 import type {
   JenisLaporan,
   JenisPeristiwa,
   Laporan as LaporanOf,
+  Peran,
   Peristiwa as PeristiwaOf,
   Status,
-  Tingkat,
 } from "./domain/laporan.ts";
 
 export type Laporan = LaporanOf<IsiLaporan>;
 export type Peristiwa = PeristiwaOf<IsiLaporan>;
 
 /** A report as lists have it. */
-export type Ringkasan = Omit<Laporan, "isi" | "versiIsi" | "alasan" | "tingkat"> & { id: string };
+export type Ringkasan = Omit<Laporan, "isi" | "versiIsi" | "alasan" | "tingkat" | "efek" | "nomorPutusan"> & {
+  id: string;
+};
 
 /** An event as the history has it. */
 export type Riwayat = {
   versi: number;
   jenis: JenisPeristiwa;
   pelaku: string;
-  tingkat: Tingkat;
+  tingkat: Peran;
+  /** Of what concerns the effect alone. */
+  perintah: JenisPerintah | undefined;
   alasan: string;
   waktu: Date;
 };
@@ -71,7 +76,8 @@ export type LaporanTransaction = {
   nextSerial: (prefix: string) => Promise<number>;
   find: (id: string) => Promise<Laporan | undefined>;
   /**
-   * Event, state, outbox and audit, or nothing. `laporan` is the state after the event.
+   * Event, state, outbox and audit, or nothing; and, if the event commands the registry, the command. `laporan` is the state
+   * after the event.
    * Throws Refused ABORTED when another has added the event of this number.
    */
   append: (

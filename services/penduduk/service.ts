@@ -11,7 +11,7 @@ import { fingerprintOf, idempotencyKeyOf, replayed } from "#chassis/idempotency.
 import { methodName } from "#chassis/interceptors.ts";
 import type { OutboxEvent } from "#chassis/outbox.ts";
 import { pageSizeOf, readPageToken, UUID_PART, writePageToken } from "#chassis/page-token.ts";
-import { type Refused, refuse, refuseFields } from "#chassis/refusal.ts";
+import { refuse, refuseFields } from "#chassis/refusal.ts";
 import { kecamatanOf, NATION, provinsiOf, type WilayahIndex } from "#chassis/wilayah.ts";
 import {
   BiodataDiperbaruiSchema,
@@ -48,6 +48,7 @@ import {
   pendudukName,
   sexOf,
 } from "./messages.ts";
+import { serialsExhausted } from "./serials-exhausted.ts";
 import type { KartuKeluargaRecord, PendudukRecord, PendudukStore, PendudukTransaction } from "./store.ts";
 
 export type Deps = {
@@ -400,14 +401,6 @@ function eventOf<Desc extends DescMessage>(
 
 function auditOf(ctx: HandlerContext, actor: Actor, resource: string, wilayah: string, at: Date): AuditEntry {
   return { ...actor, action: methodName(ctx), resource, wilayah, at };
-}
-
-function serialsExhausted(what: string): Refused {
-  return refuse(
-    "exhausted",
-    "SERIALS_EXHAUSTED",
-    `every serial of this ${what} prefix is given out (0001 to 9999)`,
-  );
 }
 
 function cocok(outcome: Outcome): Cocok {

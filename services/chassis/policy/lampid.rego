@@ -11,6 +11,9 @@ officers := {"operator", "supervisor", "admin_kota", "admin_pusat"}
 
 admins := {"admin_kota", "admin_pusat"}
 
+# Who reads the population ledger.
+ledger_readers := {"supervisor", "admin_kota", "admin_pusat", "mitra"}
+
 # Each decides at its own level of a report; which, the report's domain says.
 deciders := {"supervisor", "admin_kota"}
 
@@ -53,12 +56,28 @@ methods := {
 	"lampid.pelaporan.v1.PelaporanService/ResubmitLaporan": {"roles": {"operator"}, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/RejectLaporan": {"roles": deciders, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/CancelLaporan": {"roles": {"operator"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/CorrectLaporan": {"roles": {"admin_kota"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/RevokeLaporan": {"roles": {"admin_kota"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/CancelPerpindahan": {"roles": {"admin_kota"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/ReapplyLaporan": {"roles": {"admin_kota"}, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/GetLaporan": {"roles": officers, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/ListLaporan": {"roles": officers, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/GetLaporanHistory": {"roles": officers, "scoped": true},
 	"lampid.statistik.v1.StatistikService/GetStats": {"roles": {"admin_pusat"}, "scoped": false},
 	"lampid.statistik.v1.StatistikService/GetKecamatanStats": {"roles": admins, "scoped": true},
 	"lampid.statistik.v1.StatistikService/WatchStats": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.statistik.v1.StatistikService/GetLedger": {
+		"roles": ledger_readers,
+		"scoped": true, "scope": "statistik.read",
+	},
+	"lampid.statistik.v1.StatistikService/GetLedgerSeries": {
+		"roles": ledger_readers,
+		"scoped": true, "scope": "statistik.read",
+	},
+	"lampid.statistik.v1.StatistikService/GetLampidStats": {
+		"roles": ledger_readers,
+		"scoped": true, "scope": "statistik.read",
+	},
 	"lampid.notifikasi.v1.NotifikasiService/ListPesan": {
 		"roles": {"supervisor", "admin_kota", "admin_pusat"},
 		"scoped": true,
@@ -86,6 +105,7 @@ methods := {
 	"lampid.penggabungan.v1.PenggabunganService/HitungPenduduk": {"roles": {"service"}, "scoped": false},
 	"lampid.peristiwa.v1.PeristiwaService/ApplyPeristiwa": {"roles": {"service"}, "scoped": false},
 	"lampid.pelaporan.v1.PelaporanInternalService/GetKontakPelapor": {"roles": {"service"}, "scoped": false},
+	"lampid.peristiwa.v1.PeristiwaService/CountPenduduk": {"roles": {"admin_pusat", "service"}, "scoped": false},
 	"lampid.dukcapil.v1.DukcapilHubService/GetHub": {"roles": hub_users, "scoped": false},
 	"lampid.dukcapil.v1.DukcapilHubService/StreamPenduduk": {"roles": {"service"}, "scoped": false},
 	"lampid.dukcapil.v1.DukcapilHubService/ListPenduduk": {"roles": {"service"}, "scoped": false},

@@ -38,6 +38,10 @@ const expected: Record<string, string> = {
   "lampid.pelaporan.v1.PelaporanService/ResubmitLaporan": "operator scoped",
   "lampid.pelaporan.v1.PelaporanService/RejectLaporan": "supervisor admin_kota scoped",
   "lampid.pelaporan.v1.PelaporanService/CancelLaporan": "operator scoped",
+  "lampid.pelaporan.v1.PelaporanService/CorrectLaporan": "admin_kota scoped",
+  "lampid.pelaporan.v1.PelaporanService/RevokeLaporan": "admin_kota scoped",
+  "lampid.pelaporan.v1.PelaporanService/CancelPerpindahan": "admin_kota scoped",
+  "lampid.pelaporan.v1.PelaporanService/ReapplyLaporan": "admin_kota scoped",
   "lampid.pelaporan.v1.PelaporanService/GetLaporan": "operator supervisor admin_kota admin_pusat scoped",
   "lampid.pelaporan.v1.PelaporanService/ListLaporan": "operator supervisor admin_kota admin_pusat scoped",
   "lampid.pelaporan.v1.PelaporanService/GetLaporanHistory":
@@ -45,6 +49,12 @@ const expected: Record<string, string> = {
   "lampid.statistik.v1.StatistikService/GetStats": "admin_pusat anywhere",
   "lampid.statistik.v1.StatistikService/GetKecamatanStats": "admin_kota admin_pusat scoped",
   "lampid.statistik.v1.StatistikService/WatchStats": "admin_pusat anywhere",
+  "lampid.statistik.v1.StatistikService/GetLedger":
+    "supervisor admin_kota admin_pusat mitra(statistik.read) scoped",
+  "lampid.statistik.v1.StatistikService/GetLedgerSeries":
+    "supervisor admin_kota admin_pusat mitra(statistik.read) scoped",
+  "lampid.statistik.v1.StatistikService/GetLampidStats":
+    "supervisor admin_kota admin_pusat mitra(statistik.read) scoped",
   "lampid.notifikasi.v1.NotifikasiService/ListPesan": "supervisor admin_kota admin_pusat scoped",
   "lampid.notifikasi.v1.NotifikasiService/ResendPesan": "admin_kota admin_pusat scoped",
   "lampid.notifikasi.v1.NotifikasiService/GetPreferensi": "operator supervisor admin_kota admin_pusat scoped",
@@ -70,6 +80,7 @@ const expected: Record<string, string> = {
   "lampid.penggabungan.v1.PenggabunganService/HitungPenduduk": "service anywhere",
   "lampid.peristiwa.v1.PeristiwaService/ApplyPeristiwa": "service anywhere",
   "lampid.pelaporan.v1.PelaporanInternalService/GetKontakPelapor": "service anywhere",
+  "lampid.peristiwa.v1.PeristiwaService/CountPenduduk": "admin_pusat service anywhere",
   "lampid.dukcapil.v1.DukcapilHubService/GetHub": "admin_pusat service anywhere",
   "lampid.dukcapil.v1.DukcapilHubService/StreamPenduduk": "service anywhere",
   "lampid.dukcapil.v1.DukcapilHubService/ListPenduduk": "service anywhere",
@@ -101,6 +112,7 @@ const callers = [
   "mitra",
   "mitra(penduduk.verify)",
   "mitra(penduduk.export)",
+  "mitra(statistik.read)",
   "mitra(lampid)",
   "",
   "camat",
