@@ -159,7 +159,12 @@ async function startEmbeddedIssuer(
     if (demoPassword === undefined) await disableDemoAccounts(database);
     else await seedDemoAccounts(database, hasher, demoPassword);
     const { serviceSecret } = settings;
-    const machineSecrets = { mitra: demoPassword, integrasi: serviceSecret, pelaporan: serviceSecret };
+    const machineSecrets = {
+      mitra: demoPassword,
+      integrasi: serviceSecret,
+      notifikasi: serviceSecret,
+      pelaporan: serviceSecret,
+    };
     server.serve(createIssuer({ ...settings, machineSecrets, secrets, accounts, sql: database, log }));
     loginSecret = secrets.loginSecret;
     health(true);

@@ -40,6 +40,7 @@ const machines = {
   mitra: { role: "mitra", wilayah: "ID", scope: "penduduk.verify penduduk.export statistik.read" },
   /** Processes of the mesh, for what they do by themselves. */
   integrasi: { role: "service", wilayah: "ID", scope: "lampid" },
+  notifikasi: { role: "service", wilayah: "ID", scope: "lampid" },
   pelaporan: { role: "service", wilayah: "ID", scope: "lampid" },
 } as const;
 

@@ -6,12 +6,14 @@ import { holdLock } from "#chassis/lock.ts";
 import type { ProcessContext } from "#chassis/process.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import { createWireClient } from "#chassis/wire/client.ts";
+import { PelaporanInternalService } from "#gen/lampid/pelaporan/v1/pelaporan_internal_service_pb.ts";
 import { PelaporanService } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.ts";
 import { PemeliharaanService } from "#gen/lampid/pelaporan/v1/pemeliharaan_service_pb.ts";
 import { PeristiwaService } from "#gen/lampid/peristiwa/v1/peristiwa_service_pb.ts";
 import { efekMetrics } from "./efek-metrics.ts";
 import { pemeliharaanService } from "./pemeliharaan.ts";
 import { noteDeliveries } from "./pengiriman.ts";
+import { pelaporanInternalService } from "./internal.ts";
 import { bringPerintah } from "./perintah-worker.ts";
 import { watchPerpindahan } from "./perpindahan.ts";
 import { postgresPengirimanStore } from "./postgres-pengiriman-store.ts";
@@ -37,6 +39,7 @@ export async function composePelaporan(context: ProcessContext): Promise<void> {
   const service = pelaporanService({ store, wilayah: loadWilayah(), clock, onCommanded });
   context.serve(PelaporanService, service);
   context.serve(PemeliharaanService, pemeliharaanService({ db, clock }));
+  context.serve(PelaporanInternalService, pelaporanInternalService({ store, clock }));
   context.relayOutbox();
   const bus = await context.bus();
   bus.subscribe({

@@ -58,6 +58,9 @@ const expected: Record<string, string> = {
     "supervisor admin_kota admin_pusat mitra(statistik.read) scoped",
   "lampid.notifikasi.v1.NotifikasiService/ListPesan": "supervisor admin_kota admin_pusat scoped",
   "lampid.notifikasi.v1.NotifikasiService/ResendPesan": "admin_kota admin_pusat scoped",
+  "lampid.notifikasi.v1.NotifikasiService/GetPreferensi": "operator supervisor admin_kota admin_pusat scoped",
+  "lampid.notifikasi.v1.NotifikasiService/UpdatePreferensi":
+    "operator supervisor admin_kota admin_pusat scoped",
   "lampid.integrasi.v1.SinkronisasiService/StartSinkronisasi": "admin_pusat anywhere",
   "lampid.integrasi.v1.SinkronisasiService/GetSinkronisasi": "admin_pusat anywhere",
   "lampid.integrasi.v1.SinkronisasiService/ListSinkronisasi": "admin_pusat anywhere",
@@ -81,6 +84,7 @@ const expected: Record<string, string> = {
   "lampid.penggabungan.v1.PenggabunganService/HitungPenduduk": "service anywhere",
   "lampid.penggabungan.v1.PenggabunganService/ReadPenduduk": "service anywhere",
   "lampid.peristiwa.v1.PeristiwaService/ApplyPeristiwa": "service anywhere",
+  "lampid.pelaporan.v1.PelaporanInternalService/GetKontakPelapor": "service anywhere",
   "lampid.peristiwa.v1.PeristiwaService/CountPenduduk": "admin_pusat service anywhere",
   "lampid.dukcapil.v1.DukcapilHubService/GetHub": "admin_pusat service anywhere",
   "lampid.dukcapil.v1.DukcapilHubService/StreamPenduduk": "service anywhere",

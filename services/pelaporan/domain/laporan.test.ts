@@ -48,7 +48,7 @@ const kematian = (over = {}): Isi => ({
     case: "kematian",
     value: { nik: "3201010101500001", tanggalKematian: "2026-11-15", ...over },
   },
-  pelapor: { nik: "3201010101800001" },
+  pelapor: { nik: "3201010101800001", kanal: 0, telepon: "", email: "" },
 });
 const pindah = (over = {}): Isi => ({
   formulir: {
