@@ -29,6 +29,7 @@ const allowHeaders = [
     "if-none-match",
     "traceparent",
     "tracestate",
+    "x-purpose",
     "x-request-id",
     "x-server-timeout",
   ]),
@@ -48,6 +49,7 @@ const exposeHeaders = [
     "retry-after",
     "sunset",
     "www-authenticate",
+    "x-purpose",
     "x-request-id",
   ]),
 ];

@@ -11,9 +11,9 @@ import { PelaporanService } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.
 import { PemeliharaanService } from "#gen/lampid/pelaporan/v1/pemeliharaan_service_pb.ts";
 import { PeristiwaService } from "#gen/lampid/peristiwa/v1/peristiwa_service_pb.ts";
 import { efekMetrics } from "./efek-metrics.ts";
+import { pelaporanInternalService } from "./internal.ts";
 import { pemeliharaanService } from "./pemeliharaan.ts";
 import { noteDeliveries } from "./pengiriman.ts";
-import { pelaporanInternalService } from "./internal.ts";
 import { bringPerintah } from "./perintah-worker.ts";
 import { watchPerpindahan } from "./perpindahan.ts";
 import { postgresPengirimanStore } from "./postgres-pengiriman-store.ts";

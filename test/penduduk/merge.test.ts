@@ -24,7 +24,7 @@ import { createCourtesy } from "../../services/penduduk/penggabungan/courtesy.ts
 import { sidikOf } from "../../services/penduduk/penggabungan/put-aside.ts";
 import { penggabunganService } from "../../services/penduduk/penggabungan/service.ts";
 import { as, assertRefused, collect, componentClient } from "../harness/component.ts";
-import { createTestDatabase, type TestDatabase } from "../harness/database.ts";
+import { createTestDatabase, emptyTables, type TestDatabase } from "../harness/database.ts";
 import { batchOf, batchOfBytes, hubRow, hubRows } from "./hub-batch.ts";
 
 const integrasi = as("service", "ID");
@@ -52,8 +52,10 @@ after(async () => {
   await testDatabase?.drop();
 });
 beforeEach(async () => {
-  await db.query(`truncate penduduk, kartu_keluarga, riwayat_keanggotaan, riwayat_kartu_keluarga, hub_disisihkan,
-    penggabungan_batch, outbox, audit cascade`);
+  await emptyTables(
+    db,
+    `penduduk, kartu_keluarga, riwayat_keanggotaan, riwayat_kartu_keluarga, hub_disisihkan, penggabungan_batch, outbox, audit`,
+  );
 });
 
 type Flags = { ujiCoba?: boolean; paksa?: boolean; koreksi?: boolean; sinkronisasi?: string };
