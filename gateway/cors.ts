@@ -49,7 +49,6 @@ const exposeHeaders = [
     "retry-after",
     "sunset",
     "www-authenticate",
-    "x-purpose",
     "x-request-id",
   ]),
 ];
