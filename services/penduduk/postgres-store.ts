@@ -4,6 +4,7 @@ import { createBatcher } from "#chassis/batcher.ts";
 import type { Database, Sql } from "#chassis/database.ts";
 import { idempotently, isIdempotencyConflict } from "#chassis/idempotency.ts";
 import { appendToOutbox } from "#chassis/outbox.ts";
+import { Penduduk_Status as Status } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
 import { MAX_SERIAL } from "./domain/nik.ts";
 import { registerStatement } from "./register-statement.ts";
 import type {
@@ -83,14 +84,11 @@ export function postgresPendudukStore(db: Database): PendudukStore {
 
     audit: (entry) => appendToAudit(db, entry),
 
-    async findKartuKeluarga(key) {
+    async findKartuKeluarga(key, asOf) {
       const { rows } = await db.query({
-        name: "kartu-keluarga",
-        text: `select k.id, k.nomor_kk, k.alamat, k.kode_wilayah, k.revision, k.created_at,
-                 (select json_agg(json_build_object('id', p.id, 'nik', p.nik, 'nama', p.nama, 'shdk', p.shdk) order by p.shdk, p.id)
-                  from penduduk p where p.kartu_keluarga = k.id) as anggota
-               from kartu_keluarga k where k.id = $1::uuid or k.nomor_kk = $2`,
-        values: ["id" in key ? key.id : null, "nomorKk" in key ? key.nomorKk : null],
+        name: asOf ? "kartu-keluarga-dulu" : "kartu-keluarga",
+        text: asOf ? KARTU_KELUARGA_AS_OF : KARTU_KELUARGA,
+        values: ["id" in key ? key.id : null, "nomorKk" in key ? key.nomorKk : null, ...(asOf ? [asOf] : [])],
       });
       const row = rows[0];
       return (
@@ -107,6 +105,34 @@ export function postgresPendudukStore(db: Database): PendudukStore {
     },
   };
 }
+
+const MEMBER =
+  "json_build_object('id', p.id, 'nik', p.nik, 'nama', p.nama, 'shdk', p.shdk) order by p.shdk, p.id";
+const KARTU_KELUARGA = `
+  select k.id, k.nomor_kk, k.alamat, k.kode_wilayah, k.revision, k.created_at,
+    (select json_agg(${MEMBER}) from penduduk p where p.kartu_keluarga = k.id and p.status = ${Status.AKTIF}) as anggota
+  from kartu_keluarga k where k.id = $1::uuid or k.nomor_kk = $2`;
+
+/** A state of before is the first that ended after that time; where none did, the present one holds since. */
+const KARTU_KELUARGA_AS_OF = `
+  select k.id, k.nomor_kk, coalesce(r.alamat, k.alamat) as alamat, coalesce(r.kode_wilayah, k.kode_wilayah) as kode_wilayah,
+    k.revision, k.created_at, (
+      select json_agg(${MEMBER}) from (
+        select p.id, p.nik, p.nama, case when r.urutan is null then p.shdk else r.shdk end as shdk,
+          case when r.urutan is not null then r.kartu_keluarga
+               when p.status = ${Status.AKTIF} then p.kartu_keluarga end as kartu_keluarga
+        from penduduk p left join lateral (
+          select * from riwayat_keanggotaan r where r.penduduk = p.id and r.sampai > $3 order by r.sampai, r.urutan limit 1
+        ) r on true
+        where p.created_at <= $3 and p.id in (
+          select id from penduduk where kartu_keluarga = k.id
+          union all select penduduk from riwayat_keanggotaan where kartu_keluarga = k.id)
+      ) p where p.kartu_keluarga = k.id
+    ) as anggota
+  from kartu_keluarga k left join lateral (
+    select * from riwayat_kartu_keluarga r where r.kartu_keluarga = k.id and r.sampai > $3 order by r.sampai, r.urutan limit 1
+  ) r on true
+  where (k.id = $1::uuid or k.nomor_kk = $2) and k.created_at <= $3`;
 
 /** The store inside a transaction. */
 export function pendudukTransaction(sql: Sql): PendudukTransaction {

@@ -52,7 +52,8 @@ after(async () => {
   await testDatabase?.drop();
 });
 beforeEach(async () => {
-  await db.query("truncate penduduk, kartu_keluarga, hub_disisihkan, penggabungan_batch, outbox, audit");
+  await db.query(`truncate penduduk, kartu_keluarga, riwayat_keanggotaan, riwayat_kartu_keluarga, hub_disisihkan,
+    penggabungan_batch, outbox, audit cascade`);
 });
 
 type Flags = { ujiCoba?: boolean; paksa?: boolean; koreksi?: boolean; sinkronisasi?: string };
@@ -264,6 +265,21 @@ describe("into a registry that has rows", () => {
       { alamat: "Jl. Baru 1", kode_wilayah: "31.71.01.1001", revision: 2 },
       { alamat: "Jl. Melati No. 12", kode_wilayah: "32.01.01.1006", revision: 1 },
     ]);
+  });
+
+  test("what families were before is remembered, and of rows that change no family nothing", async () => {
+    const history = () =>
+      db.query("select kartu_keluarga is null as none, shdk from riwayat_keanggotaan order by urutan");
+    await mergeRows([hubRow(2, { versi: 50n, nama: "Budi Baru" })]);
+    assert.deepEqual((await history()).rows, []);
+    await mergeRows([hubRow(2, { versi: 60n, nomorKk: "", shdk: 0 }), hubRow(3, { versi: 61n, status: 2 })]);
+    assert.deepEqual((await history()).rows, [
+      { none: false, shdk: 4 },
+      { none: false, shdk: 4 },
+    ]);
+    await mergeRows([hubRow(1, { versi: 70n, alamat: "Jl. Baru 1" })]);
+    const { rows } = await db.query("select alamat, kode_wilayah from riwayat_kartu_keluarga");
+    assert.deepEqual(rows, [{ alamat: "Jl. Melati No. 12", kode_wilayah: "32.01.01.1006" }]);
   });
 
   test("a withdrawn row closes its resident, once", async () => {

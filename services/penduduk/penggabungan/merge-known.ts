@@ -250,7 +250,8 @@ async function update(sql: Sql, rows: Buffer): Promise<{ kode: string; selisih: 
   await copyIn(sql, `copy penggabungan_perubahan (${RESIDENT_COLUMNS}) from stdin (format binary)`, rows);
   const changed = await sql.query(UPDATE);
   await sql.query(`
-    update kartu_keluarga k set alamat = s.alamat, kode_wilayah = s.kode_wilayah, revision = k.revision + 1
+    update kartu_keluarga k set alamat = s.alamat, kode_wilayah = s.kode_wilayah, revision = k.revision + 1,
+      updated_at = s.updated_at
     from penggabungan_perubahan s
     where s.shdk = 1 and s.status = ${Status.AKTIF} and k.id = s.kartu_keluarga
       and (k.alamat, k.kode_wilayah) is distinct from (s.alamat, s.kode_wilayah)`);
