@@ -71,11 +71,19 @@ async function ok(request: string, who: string, json?: object, status = 200) {
   return answer.body;
 }
 
+/** Of a woman, the NIK has 40 added to the day of birth. */
+function newPerson({ isWoman }: { isWoman: boolean }) {
+  for (;;) {
+    const person = newResident();
+    if (Number(person.nik.slice(6, 8)) > 40 === isWoman) return person;
+  }
+}
+
 /** A family of Bogor: a card with one resident for each SHDK. */
 async function family(...shdk: string[]) {
   const members: { nik: string; shdk: string }[] = [];
   for (const each of shdk) {
-    const { nik, nama, alamat, provinsi } = newResident();
+    const { nik, nama, alamat, provinsi } = newPerson({ isWoman: each === "ISTRI" });
     const statusPerkawinan = `STATUS_PERKAWINAN_${each === "ANAK" ? "BELUM_KAWIN" : "KAWIN"}`;
     const json = { nik, nama, alamat, provinsi, statusPerkawinan, kodeWilayah: BOGOR.kelurahan };
     await ok("POST /v1/penduduk", BOGOR.operator, json, 201);
@@ -219,7 +227,7 @@ test("the death of a head makes the spouse head of the family", async () => {
 
 test("what the registry refuses is shown, and tried again when a person has mended it", async () => {
   const home = await family("KEPALA_KELUARGA", "ISTRI");
-  const mother = newResident();
+  const mother = newPerson({ isWoman: true });
   const refused = await answered(await approved(kelahiran({ ...home, niks: [home.niks[0]!, mother.nik] })));
   assert.deepEqual(
     [refused.status, refused.efek?.status, refused.efek?.sebab],
