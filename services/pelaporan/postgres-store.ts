@@ -110,7 +110,7 @@ function toPeristiwa(row: any): Peristiwa {
   return { jenis, pelaku, tingkat, waktu, ...why, ...data, ...isi };
 }
 
-function listConditions({ kodeWilayah, status, jenis, dibuatSampai, after }: ListQuery) {
+function listConditions({ kodeWilayah, status, jenis, efek, dibuatSampai, after }: ListQuery) {
   const values: unknown[] = [];
   const conditions = ["true"];
   const add = (condition: (parameter: string) => string, value: unknown) => {
@@ -125,6 +125,7 @@ function listConditions({ kodeWilayah, status, jenis, dibuatSampai, after }: Lis
   }
   if (status) add((value) => `status = ${value}`, status);
   if (jenis) add((value) => `jenis = ${value}`, jenis);
+  if (efek) add((value) => `efek = ${value}`, efek);
   if (dibuatSampai) add((time) => `created_at <= ${time}`, dibuatSampai);
   if (after) {
     values.push(after.dibuat, after.id);

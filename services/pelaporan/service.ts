@@ -42,6 +42,7 @@ import { evolve, type Status } from "./domain/laporan.ts";
 import { nomorLaporan, nomorPrefix } from "./domain/nomor.ts";
 import { type Penolakan, penolakan } from "./domain/penolakan.ts";
 import { decideSubmit, decideTransisi, type Keadaan, type Putusan, type Transisi } from "./domain/putusan.ts";
+import { statusEfekOf } from "./efek-messages.ts";
 import {
   idOf,
   jenisOf,
@@ -254,7 +255,7 @@ export function pelaporanService({
         throw refuseFields([{ field: "status", reason: "INBOX", description }]);
       }
       const status = kotakMasuk ? KOTAK_MASUK[role] : statusOf(request.status);
-      const filter = [kodeWilayah, kotakMasuk, status ?? "", request.jenis, umurDetik];
+      const filter = [kodeWilayah, kotakMasuk, status ?? "", request.jenis, umurDetik, request.efek];
       const position = readPageToken(request.pageToken, filter, [TIME_PART, UUID_PART]);
       if (kotakMasuk && status === undefined) return { laporan: [], nextPageToken: "" };
 
@@ -263,6 +264,7 @@ export function pelaporanService({
         kodeWilayah,
         status,
         jenis: jenisOf(request.jenis),
+        efek: statusEfekOf(request.efek),
         dibuatSampai: umurDetik === 0 ? undefined : new Date(clock().getTime() - umurDetik * 1_000),
         limit: limit + 1,
         after: position && { dibuat: new Date(Number(position[0])), id: position[1]! },

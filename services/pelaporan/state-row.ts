@@ -15,6 +15,7 @@ const COLUMNS = {
   pengaju: "text",
   pemverifikasi: "text",
   pengesah: "text",
+  efek: "text",
   created_at: "timestamptz",
   updated_at: "timestamptz",
 } as const;
@@ -42,6 +43,7 @@ export function stateRow(
     pengaju: laporan.pengaju,
     pemverifikasi: laporan.pemverifikasi,
     pengesah: laporan.pengesah,
+    efek: laporan.efek?.status ?? "",
     created_at: laporan.dibuat,
     updated_at: laporan.diubah,
   };
