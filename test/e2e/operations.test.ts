@@ -32,6 +32,7 @@ const SERVICES: Record<string, string[]> = {
   notifikasi: ["lampid.notifikasi.v1.NotifikasiService"],
   pelaporan: ["lampid.pelaporan.v1.PelaporanInternalService", "lampid.pelaporan.v1.PelaporanService"],
   integrasi: ["google.longrunning.Operations", "lampid.integrasi.v1.SinkronisasiService"],
+  dokumen: ["lampid.dokumen.v1.DokumenService"],
   dukcapil: ["lampid.dukcapil.v1.DukcapilHubService"],
 };
 /** What the mesh offers to itself alone. */
