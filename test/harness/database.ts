@@ -23,7 +23,7 @@ let inUse = 0;
  * Drop it in `after`; the last drop also ends a server that was started for this file alone.
  */
 export async function createTestDatabase(
-  service: "penduduk" | "pelaporan" | "statistik" | "notifikasi" | "integrasi" | "auth" | "bus",
+  service: "penduduk" | "pelaporan" | "statistik" | "notifikasi" | "integrasi" | "dokumen" | "auth" | "bus",
 ): Promise<TestDatabase> {
   inUse++;
   server ??= useServer();
