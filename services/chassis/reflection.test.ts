@@ -35,16 +35,6 @@ async function ask(...questions: Question[]) {
   return answers;
 }
 
-/** A file after all that it imports, each once: createFileRegistry does not sort what two files import. */
-function withImports(
-  file: FileDescriptorProto,
-  byName: ReadonlyMap<string, FileDescriptorProto>,
-  sorted = new Set<FileDescriptorProto>(),
-): Set<FileDescriptorProto> {
-  for (const name of file.dependency) withImports(byName.get(name)!, byName, sorted);
-  return sorted.add(file);
-}
-
 async function filesFor(question: Question) {
   const [answer] = await ask(question);
   const { messageResponse } = answer!;
@@ -52,6 +42,20 @@ async function filesFor(question: Question) {
   return messageResponse.value.fileDescriptorProto.map((bytes) =>
     fromBinary(FileDescriptorProtoSchema, bytes),
   );
+}
+
+/** The first file after all that it needs; throws when something is missing. */
+function importsFirst(files: FileDescriptorProto[]): FileDescriptorProto[] {
+  const byName = new Map(files.map((file) => [file.name, file]));
+  const ordered = new Set<FileDescriptorProto>();
+  const visit = (name: string) => {
+    const file = byName.get(name);
+    assert.ok(file, `${name} is missing`);
+    for (const dependency of file.dependency) visit(dependency);
+    ordered.add(file);
+  };
+  visit(files[0]!.name);
+  return [...ordered];
 }
 
 describe("reflection", () => {
@@ -84,9 +88,8 @@ describe("reflection", () => {
       const files = await filesFor({ case: "fileContainingSymbol", value: symbol });
       assert.equal(files[0]!.name, file, symbol);
       // Built from the answer alone, as grpcurl does: every import must be there.
-      const byName = new Map(files.map((each) => [each.name, each]));
-      const set = create(FileDescriptorSetSchema, { file: [...withImports(files[0]!, byName)] });
-      assert.ok(createFileRegistry(set).getFile(file), symbol);
+      const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: importsFirst(files) }));
+      assert.ok(registry.getFile(file), symbol);
     }
   });
 
