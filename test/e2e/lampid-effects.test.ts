@@ -291,10 +291,8 @@ test("while the registry is frozen and killed, approvals go on, and each takes e
   process.kill(frozen, "SIGSTOP");
   const waiting: Laporan[] = [];
   for (const home of homes) {
-    for (const urutan of [1, 2, 3]) {
-      waiting.push(
-        await approved(kelahiran(home, { urutan, nama: `Anak ${"Satu Dua Tiga".split(" ")[urutan - 1]}` })),
-      );
+    for (const [index, nama] of ["Rini Wulandari", "Bayu Saputra", "Citra Kirana"].entries()) {
+      waiting.push(await approved(kelahiran(home, { urutan: index + 1, nama })));
     }
   }
   for (const { efek } of waiting) assert.equal(efek?.status, "STATUS_MENUNGGU");
