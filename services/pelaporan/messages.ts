@@ -2,8 +2,11 @@
 import { create, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import {
+  type Kemiripan as KemiripanMessage,
+  KemiripanSchema,
   type Laporan as LaporanMessage,
   LaporanSchema,
+  Kemiripan_Dasar as MessageDasar,
   Laporan_Jenis as MessageJenis,
   Laporan_Status as MessageStatus,
   Transisi_Jenis as TransisiJenis,
@@ -11,6 +14,7 @@ import {
   TransisiSchema,
 } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
 import {
+  KemiripanDisisihkanSchema,
   LaporanDiajukanKembaliSchema,
   LaporanDiajukanSchema,
   LaporanDibatalkanSchema,
@@ -19,6 +23,7 @@ import {
   LaporanDitolakSchema,
   LaporanDiverifikasiSchema,
 } from "#gen/lampid/pelaporan/v1/pelaporan_events_pb.ts";
+import type { Dasar, Kemiripan } from "./domain/kemiripan.ts";
 import { type JenisLaporan, type JenisPeristiwa, type Status, statusSetelah } from "./domain/laporan.ts";
 import type { Laporan, Peristiwa, Ringkasan, Riwayat } from "./store.ts";
 
@@ -46,6 +51,15 @@ const TRANSISI: Readonly<Record<JenisPeristiwa, TransisiJenis>> = {
   diajukan_kembali: TransisiJenis.DIAJUKAN_KEMBALI,
   ditolak: TransisiJenis.DITOLAK,
   dibatalkan: TransisiJenis.DIBATALKAN,
+  kemiripan_disisihkan: TransisiJenis.KEMIRIPAN_DISISIHKAN,
+};
+
+const DASAR: Readonly<Record<Dasar, MessageDasar>> = {
+  kelahiran_ibu: MessageDasar.KELAHIRAN_IBU,
+  kelahiran_temuan: MessageDasar.KELAHIRAN_TEMUAN,
+  kematian: MessageDasar.KEMATIAN,
+  pindah: MessageDasar.PINDAH,
+  datang: MessageDasar.DATANG,
 };
 
 /** The message that tells the mesh of each event. */
@@ -57,6 +71,7 @@ const EVENTS = {
   diajukan_kembali: LaporanDiajukanKembaliSchema,
   ditolak: LaporanDitolakSchema,
   dibatalkan: LaporanDibatalkanSchema,
+  kemiripan_disisihkan: KemiripanDisisihkanSchema,
 } as const satisfies Record<JenisPeristiwa, DescMessage>;
 
 export function laporanName(id: string): string {
@@ -86,7 +101,9 @@ export function laporanMessage(id: string, laporan: Laporan): LaporanMessage {
 
 /** All but isi. */
 export function keptMessage(id: string, laporan: Laporan): LaporanMessage {
-  return create(LaporanSchema, { ...ringkasanInit({ ...laporan, id }), alasan: laporan.alasan });
+  const { alasan, kemiripan } = laporan;
+  const about = { alasan, kemiripan: kemiripan.map(kemiripanMessage) };
+  return create(LaporanSchema, { ...ringkasanInit({ ...laporan, id }), ...about });
 }
 
 export function ringkasanMessage(ringkasan: Ringkasan): LaporanMessage {
@@ -143,6 +160,17 @@ function ringkasanInit(ringkasan: Ringkasan): MessageInitShape<typeof LaporanSch
     createTime: timestampFromDate(ringkasan.dibuat),
     updateTime: timestampFromDate(ringkasan.diubah),
   };
+}
+
+function kemiripanMessage({ laporan, nomor, jenis, skor, dasar, disisihkan }: Kemiripan): KemiripanMessage {
+  return create(KemiripanSchema, {
+    laporan: laporanName(laporan),
+    nomor,
+    jenis: JENIS[jenis],
+    skor,
+    dasar: DASAR[dasar],
+    ...(disisihkan && { disisihkan: { ...disisihkan, waktu: timestampFromDate(disisihkan.waktu) } }),
+  });
 }
 
 function keyOf<Key extends string, Value>(

@@ -5,6 +5,7 @@ import { refuse } from "#chassis/refusal.ts";
 import { NATION } from "#chassis/wilayah.ts";
 import { openAppender } from "./append-batch.ts";
 import { fold } from "./domain/laporan.ts";
+import { findSimilar } from "./postgres-jejak.ts";
 import { unite } from "./sensitif.ts";
 import type { Laporan, LaporanStore, ListQuery, Peristiwa, Ringkasan } from "./store.ts";
 
@@ -50,6 +51,8 @@ export function postgresLaporanStore(db: Database): LaporanStore {
       });
       return rows;
     },
+
+    similar: (query) => findSimilar(db, query),
 
     audit: (entry) => appendToAudit(db, entry),
 

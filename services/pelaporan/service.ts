@@ -26,6 +26,7 @@ import {
 import {
   ApproveLaporanRequestSchema,
   CancelLaporanRequestSchema,
+  DismissKemiripanRequestSchema,
   type PelaporanService,
   RejectLaporanRequestSchema,
   ResubmitLaporanRequestSchema,
@@ -34,6 +35,7 @@ import {
   VerifyLaporanRequestSchema,
 } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.ts";
 import { jenisOf as jenisOfIsi } from "./domain/isi.ts";
+import { jejakOf, kunciDicari, temuanOf } from "./domain/kemiripan.ts";
 import { evolve, type Status } from "./domain/laporan.ts";
 import { nomorLaporan, nomorPrefix } from "./domain/nomor.ts";
 import { type Penolakan, penolakan } from "./domain/penolakan.ts";
@@ -63,6 +65,9 @@ const KOTAK_MASUK: Readonly<Record<string, Status>> = {
   supervisor: "diajukan",
   admin_kota: "diverifikasi",
 };
+
+/** Who has not arrived by then comes back to where they left. */
+const MAX_PERJALANAN_MS = 100 * 86_400_000;
 
 /** Milliseconds since 1970, which is as exact as times of this service are. */
 const TIME_PART = /^\d{1,15}$/;
@@ -97,11 +102,30 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
       }
       // The clock of another process may be ahead, but events happen in the order of their numbers.
       const now = new Date(Math.max(clock().getTime(), before.diubah.getTime()));
-      const peristiwa = decided(decideTransisi(perintah, before, keadaanOf(ctx, now)));
+      const peristiwa = await compared(
+        id,
+        before.kodeWilayah,
+        decided(decideTransisi(perintah, before, keadaanOf(ctx, now))),
+      );
       const command = appendOf(ctx, key, id, before, peristiwa);
       await store.append(command);
       return { laporan: laporanMessage(id, command.laporan) };
     });
+  }
+
+  /** A submission, with the other reports that may tell of the same; any other event as it is. */
+  async function compared(id: string, kodeWilayah: string, peristiwa: Peristiwa): Promise<Peristiwa> {
+    if (peristiwa.jenis !== "diajukan" && peristiwa.jenis !== "diajukan_kembali") return peristiwa;
+    const { isi, waktu } = peristiwa;
+    const { lahir } = jejakOf(isi, kodeWilayah)[0] ?? {};
+    const kandidat = await store.similar({
+      kunci: kunciDicari(isi, kodeWilayah),
+      lahir,
+      perjalananSejak: new Date(waktu.getTime() - MAX_PERJALANAN_MS),
+      except: id,
+    });
+    const kemiripan = temuanOf(isi, kandidat);
+    return kemiripan.length === 0 ? peristiwa : { ...peristiwa, kemiripan };
   }
 
   /**
@@ -171,15 +195,17 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
         const answered = await store.answered(key);
         if (answered) return answerAgain(key, answered);
         const keadaan = keadaanOf(ctx, clock());
-        const decideAs = (nomor: string) =>
-          decided(decideSubmit({ jenis: "submit", nomor, kodeWilayah, isi }, keadaan));
-        // Refused before it takes a number, which is then given in the transaction of the event.
-        decideAs("");
-        const prefix = nomorPrefix(jenisOfIsi(isi), kodeWilayah, keadaan.tanggal);
+        // Decided, and refused, before it takes a number, which is then given in the transaction of the event.
+        const draft = decided(decideSubmit({ jenis: "submit", nomor: "", kodeWilayah, isi }, keadaan));
         const id = uuidv7();
+        const peristiwa = await compared(id, kodeWilayah, draft);
+        const prefix = nomorPrefix(jenisOfIsi(isi), kodeWilayah, keadaan.tanggal);
         const { laporan } = await store.appendNumbered({
           prefix,
-          compose: (serial) => appendOf(ctx, key, id, undefined, decideAs(nomorLaporan(prefix, serial))),
+          compose: (serial) => {
+            const nomor = nomorLaporan(prefix, serial);
+            return appendOf(ctx, key, id, undefined, { ...peristiwa, nomor } as Peristiwa);
+          },
         });
         return { laporan: laporanMessage(id, laporan) };
       });
@@ -204,6 +230,13 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
 
     cancelLaporan: (request, ctx) =>
       decide(ctx, CancelLaporanRequestSchema, request, { jenis: "cancel", alasan: request.alasan }),
+
+    dismissKemiripan: (request, ctx) =>
+      decide(ctx, DismissKemiripanRequestSchema, request, {
+        jenis: "dismissKemiripan",
+        kemiripan: idOf(request.kemiripan),
+        alasan: request.alasan,
+      }),
 
     async getLaporan({ name, asOf }, ctx) {
       const id = idOf(name);

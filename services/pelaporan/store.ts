@@ -3,6 +3,7 @@ import type { AuditEntry } from "#chassis/audit.ts";
 import type { IdempotencyKey, StoredAnswer } from "#chassis/idempotency.ts";
 import type { OutboxEvent } from "#chassis/outbox.ts";
 import type { IsiLaporan } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
+import type { Kandidat } from "./domain/kemiripan.ts";
 import type {
   JenisLaporan,
   JenisPeristiwa,
@@ -16,7 +17,9 @@ export type Laporan = LaporanOf<IsiLaporan>;
 export type Peristiwa = PeristiwaOf<IsiLaporan>;
 
 /** A report as lists have it. */
-export type Ringkasan = Omit<Laporan, "isi" | "versiIsi" | "alasan" | "tingkat"> & { id: string };
+export type Ringkasan = Omit<Laporan, "isi" | "versiIsi" | "alasan" | "kemiripan" | "tingkat"> & {
+  id: string;
+};
 
 /** An event as the history has it. */
 export type Riwayat = {
@@ -40,6 +43,15 @@ export type ListQuery = {
   after: { dibuat: Date; id: string } | undefined;
 };
 
+export type SimilarQuery = {
+  kunci: readonly string[];
+  /** Of a birth: births of this date, the day before and the day after alone, and how similar to this name. */
+  lahir: { tanggal: string; nama: string } | undefined;
+  /** A move that was approved before then is not in transit any more. */
+  perjalananSejak: Date;
+  except: string | undefined;
+};
+
 export type LaporanStore = {
   /** Kelurahan of a report, which never changes; undefined when there is no such report. */
   wilayahOf: (id: string) => Promise<string | undefined>;
@@ -51,6 +63,8 @@ export type LaporanStore = {
   list: (query: ListQuery) => Promise<Ringkasan[]>;
   /** Events after number `after`, in order. */
   history: (id: string, after: number, limit: number) => Promise<Riwayat[]>;
+  /** Open and approved reports under the keys of another, which is `except`; the most similar names first, at most 50. */
+  similar: (query: SimilarQuery) => Promise<Kandidat[]>;
   /** One audit row by itself: of a reading. */
   audit: (entry: AuditEntry) => Promise<void>;
   /** A report as {@link find} has it, and what this request was answered before; both as of one moment. */

@@ -25,7 +25,8 @@ after(async () => {
   await mesh?.stop();
 });
 
-/** A birth of three days ago, as the form says it. */
+let mothers = 0;
+/** A birth of three days ago, of another mother each, as the form says it. */
 const kelahiran = (over: object = {}) => ({
   pelapor: { nik: "3201010101800009", nama: "Budi Santoso", telepon: "+628111222333" },
   kelahiran: {
@@ -36,7 +37,7 @@ const kelahiran = (over: object = {}) => ({
     beratGram: 3100,
     panjangCm: 49,
     urutan: 1,
-    nikIbu: "3201014101900001",
+    nikIbu: `3201014101${String(Date.now() % 10_000).padStart(4, "0")}${String(++mothers).padStart(2, "0")}`,
     namaIbu: "Siti Aminah",
     nomorKk: "3201010101200001",
     saksi: [

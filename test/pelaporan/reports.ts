@@ -6,7 +6,9 @@ import { type Database, openDatabase } from "#chassis/database.ts";
 import { createLogger } from "#chassis/log.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import {
+  Pindah_AlasanPindah as AlasanPindah,
   type IsiLaporanSchema,
+  Pindah_Klasifikasi as Klasifikasi,
   Kelahiran_Penolong as Penolong,
   Kematian_Sebab as Sebab,
 } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
@@ -87,6 +89,9 @@ export const pelapor = {
   email: "budi@contoh.example",
 };
 
+/** Births of another mother each, deaths of another person each: or the second would be like the first. */
+let persons = 0;
+
 export function kelahiran(over: object = {}): Isi {
   return {
     pelapor,
@@ -100,7 +105,7 @@ export function kelahiran(over: object = {}): Isi {
         beratGram: 3_100,
         panjangCm: 49,
         urutan: 1,
-        nikIbu: "3201014101900001",
+        nikIbu: `320101410190${String(++persons).padStart(4, "0")}`,
         namaIbu: "Siti Aminah",
         nikAyah: "3201010101880001",
         nomorKk: "3201010101200001",
@@ -122,13 +127,43 @@ export function kelahiran(over: object = {}): Isi {
   };
 }
 
+export function pindah(over: object = {}): Isi {
+  return {
+    pelapor,
+    formulir: {
+      case: "pindah",
+      value: {
+        nomorKk: `320101010120${String(++persons).padStart(4, "0")}`,
+        kodeWilayahTujuan: "33.01.01.2001",
+        alamatTujuan: "Jl. Melati 1",
+        klasifikasi: Klasifikasi.ANTAR_PROVINSI,
+        alasan: AlasanPindah.PEKERJAAN,
+        ...over,
+      },
+    },
+  };
+}
+
+export function datang(nomorSkpwni: string): Isi {
+  return {
+    pelapor,
+    formulir: {
+      case: "datang",
+      value: {
+        asal: { case: "nomorSkpwni", value: nomorSkpwni },
+        tujuan: { case: "nomorKk", value: "3201010101200001" },
+      },
+    },
+  };
+}
+
 export function kematian(over: object = {}): Isi {
   return {
     pelapor,
     formulir: {
       case: "kematian",
       value: {
-        nik: "3201010101500001",
+        nik: `320101010150${String(++persons).padStart(4, "0")}`,
         tanggalKematian: "2026-11-18",
         tempatKematian: "Cibinong",
         sebab: Sebab.SAKIT_ATAU_TUA,

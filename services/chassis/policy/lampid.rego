@@ -53,6 +53,7 @@ methods := {
 	"lampid.pelaporan.v1.PelaporanService/ResubmitLaporan": {"roles": {"operator"}, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/RejectLaporan": {"roles": deciders, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/CancelLaporan": {"roles": {"operator"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/DismissKemiripan": {"roles": {"supervisor"}, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/GetLaporan": {"roles": officers, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/ListLaporan": {"roles": officers, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/GetLaporanHistory": {"roles": officers, "scoped": true},

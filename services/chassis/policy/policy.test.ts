@@ -38,6 +38,7 @@ const expected: Record<string, string> = {
   "lampid.pelaporan.v1.PelaporanService/ResubmitLaporan": "operator scoped",
   "lampid.pelaporan.v1.PelaporanService/RejectLaporan": "supervisor admin_kota scoped",
   "lampid.pelaporan.v1.PelaporanService/CancelLaporan": "operator scoped",
+  "lampid.pelaporan.v1.PelaporanService/DismissKemiripan": "supervisor scoped",
   "lampid.pelaporan.v1.PelaporanService/GetLaporan": "operator supervisor admin_kota admin_pusat scoped",
   "lampid.pelaporan.v1.PelaporanService/ListLaporan": "operator supervisor admin_kota admin_pusat scoped",
   "lampid.pelaporan.v1.PelaporanService/GetLaporanHistory":

@@ -1,4 +1,5 @@
 // A report: the events of its life, and the state that they add up to.
+import type { Kemiripan, Temuan } from "./kemiripan.ts";
 
 export type JenisLaporan = "kelahiran" | "kematian" | "pindah" | "datang";
 
@@ -27,13 +28,17 @@ export type Peristiwa<Isi> = Catatan &
         tanggal: string;
         terlambat: boolean;
         isi: Isi;
+        /** Other reports that may tell of the same; undefined for none. */
+        kemiripan?: readonly Temuan[];
       }
     | { jenis: "diverifikasi" }
     | { jenis: "disahkan"; nomorKeputusan: string }
     | { jenis: "dikembalikan"; alasan: string }
-    | { jenis: "diajukan_kembali"; terlambat: boolean; isi: Isi }
+    | { jenis: "diajukan_kembali"; terlambat: boolean; isi: Isi; kemiripan?: readonly Temuan[] }
     | { jenis: "ditolak"; alasan: string }
     | { jenis: "dibatalkan"; alasan: string }
+    /** The other report, by its id, tells of something else. */
+    | { jenis: "kemiripan_disisihkan"; kemiripan: string; alasan: string }
   );
 
 export type JenisPeristiwa = Peristiwa<unknown>["jenis"];
@@ -53,6 +58,8 @@ export type Laporan<Isi> = {
   /** Why it stands where it stands; "" where no reason is asked for. */
   alasan: string;
   nomorKeputusan: string;
+  /** Of what it says now. */
+  kemiripan: readonly Kemiripan[];
   pengaju: string;
   /** "" as long as nobody has, as the report stands. */
   pemverifikasi: string;
@@ -72,6 +79,7 @@ export const statusSetelah: Readonly<Record<JenisPeristiwa, Status>> = {
   diajukan_kembali: "diajukan",
   ditolak: "ditolak",
   dibatalkan: "dibatalkan",
+  kemiripan_disisihkan: "diajukan",
 };
 
 /** The state after one more event. Throws when a stream does not begin with its submission. */
@@ -90,6 +98,7 @@ export function evolve<Isi>(before: Laporan<Isi> | undefined, peristiwa: Peristi
       versiIsi: 1,
       alasan: "",
       nomorKeputusan: "",
+      kemiripan: peristiwa.kemiripan ?? [],
       pengaju: pelaku,
       pemverifikasi: "",
       pengesah: "",
@@ -118,11 +127,19 @@ export function evolve<Isi>(before: Laporan<Isi> | undefined, peristiwa: Peristi
       return { ...after, alasan: peristiwa.alasan, pemverifikasi: "" };
     case "diajukan_kembali": {
       const { terlambat, isi, pelaku } = peristiwa;
-      return { ...after, terlambat, isi, versiIsi: versi, pengaju: pelaku };
+      const kemiripan = peristiwa.kemiripan ?? [];
+      return { ...after, terlambat, isi, kemiripan, versiIsi: versi, pengaju: pelaku };
     }
     case "ditolak":
     case "dibatalkan":
       return { ...after, alasan: peristiwa.alasan };
+    case "kemiripan_disisihkan": {
+      const { alasan, pelaku: oleh, waktu } = peristiwa;
+      const kemiripan = before.kemiripan.map((each) =>
+        each.laporan === peristiwa.kemiripan ? { ...each, disisihkan: { oleh, alasan, waktu } } : each,
+      );
+      return { ...after, kemiripan };
+    }
     default:
       return peristiwa satisfies never;
   }

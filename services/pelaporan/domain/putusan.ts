@@ -11,7 +11,8 @@ export type Transisi<I> =
   | { jenis: "return"; alasan: string }
   | { jenis: "resubmit"; isi: I }
   | { jenis: "reject"; alasan: string }
-  | { jenis: "cancel"; alasan: string };
+  | { jenis: "cancel"; alasan: string }
+  | { jenis: "dismissKemiripan"; kemiripan: string; alasan: string };
 
 export type JenisTransisi = Transisi<unknown>["jenis"];
 
@@ -34,6 +35,7 @@ export const transisi: Readonly<Record<JenisTransisi, Readonly<Partial<Record<St
   reject: { diajukan: "supervisor", diverifikasi: "admin_kota" },
   resubmit: { dikembalikan: "operator" },
   cancel: { diajukan: "operator", dikembalikan: "operator" },
+  dismissKemiripan: { diajukan: "supervisor" },
 };
 
 /** Length of the code of the wilayah that each level is good for: kelurahan, kecamatan, kota/kabupaten. */
@@ -94,6 +96,7 @@ export function decideTransisi<I extends Isi>(
   const catatan = { pelaku: pelaku.subject, tingkat, waktu };
   switch (perintah.jenis) {
     case "verify":
+      if (laporan.kemiripan.some(({ disisihkan }) => !disisihkan)) return refused("KEMIRIPAN_OPEN");
       return { ok: true, peristiwa: { ...catatan, jenis: "diverifikasi" } };
     case "approve":
       return approve(perintah.nomorKeputusan.trim(), laporan, catatan);
@@ -105,6 +108,8 @@ export function decideTransisi<I extends Isi>(
       return { ok: true, peristiwa: { ...catatan, jenis: "ditolak", alasan: perintah.alasan } };
     case "cancel":
       return { ok: true, peristiwa: { ...catatan, jenis: "dibatalkan", alasan: perintah.alasan } };
+    case "dismissKemiripan":
+      return dismissKemiripan(perintah, laporan, catatan);
     default:
       return perintah satisfies never;
   }
@@ -120,6 +125,20 @@ function approve<I>(nomorKeputusan: string, laporan: Laporan<I>, catatan: Catata
     return refused("FIELD_VIOLATION", [{ field: "nomor_keputusan", reason: "NOT_LATE", description }]);
   }
   return { ok: true, peristiwa: { ...catatan, jenis: "disahkan", nomorKeputusan } };
+}
+
+function dismissKemiripan<I>(
+  { kemiripan, alasan }: { kemiripan: string; alasan: string },
+  laporan: Laporan<I>,
+  catatan: Catatan,
+): Putusan<I> {
+  const found = laporan.kemiripan.find((each) => each.laporan === kemiripan);
+  if (!found) {
+    const description = "is none of those that this report was found similar to";
+    return refused("FIELD_VIOLATION", [{ field: "kemiripan", reason: "KEMIRIPAN_UNKNOWN", description }]);
+  }
+  if (found.disisihkan) return refused("KEMIRIPAN_DISMISSED");
+  return { ok: true, peristiwa: { ...catatan, jenis: "kemiripan_disisihkan", kemiripan, alasan } };
 }
 
 function resubmit<I extends Isi>(

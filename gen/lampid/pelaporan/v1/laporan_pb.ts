@@ -17,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file lampid/pelaporan/v1/laporan.proto.
  */
 export const file_lampid_pelaporan_v1_laporan: GenFile = /*@__PURE__*/
-  fileDesc("CiFsYW1waWQvcGVsYXBvcmFuL3YxL2xhcG9yYW4ucHJvdG8SE2xhbXBpZC5wZWxhcG9yYW4udjEi1AUKB0xhcG9yYW4SDAoEbmFtZRgBIAEoCRINCgVub21vchgCIAEoCRIxCgVqZW5pcxgDIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pcxIzCgZzdGF0dXMYBCABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uU3RhdHVzEhQKDGtvZGVfd2lsYXlhaBgFIAEoCRIRCgl0ZXJsYW1iYXQYBiABKAgSLAoDaXNpGAcgASgLMh8ubGFtcGlkLnBlbGFwb3Jhbi52MS5Jc2lMYXBvcmFuEhMKBmFsYXNhbhgIIAEoCUIDgAEBEhcKD25vbW9yX2tlcHV0dXNhbhgJIAEoCRIPCgdwZW5nYWp1GAogASgJEhUKDXBlbXZlcmlmaWthc2kYCyABKAkSEAoIcGVuZ2VzYWgYDCABKAkSDAoEZXRhZxgNIAEoCRIvCgtjcmVhdGVfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImsKBUplbmlzEhUKEUpFTklTX1VOU1BFQ0lGSUVEEAASEwoPSkVOSVNfS0VMQUhJUkFOEAESEgoOSkVOSVNfS0VNQVRJQU4QAhIQCgxKRU5JU19QSU5EQUgQAxIQCgxKRU5JU19EQVRBTkcQBCKnAQoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEhMKD1NUQVRVU19ESUFKVUtBThABEhcKE1NUQVRVU19ESVZFUklGSUtBU0kQAhITCg9TVEFUVVNfRElTQUhLQU4QAxIXChNTVEFUVVNfRElLRU1CQUxJS0FOEAQSEgoOU1RBVFVTX0RJVE9MQUsQBRIVChFTVEFUVVNfRElCQVRBTEtBThAGItcCCgpJc2lMYXBvcmFuEjMKCWtlbGFoaXJhbhgBIAEoCzIeLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VsYWhpcmFuSAASMQoIa2VtYXRpYW4YAiABKAsyHS5sYW1waWQucGVsYXBvcmFuLnYxLktlbWF0aWFuSAASLQoGcGluZGFoGAMgASgLMhsubGFtcGlkLnBlbGFwb3Jhbi52MS5QaW5kYWhIABItCgZkYXRhbmcYBCABKAsyGy5sYW1waWQucGVsYXBvcmFuLnYxLkRhdGFuZ0gAEjUKB3BlbGFwb3IYBSABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLlBlbGFwb3JCBrpIA8gBARI5CghsYW1waXJhbhgGIAMoCzIdLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFtcGlyYW5CCLpIBZIBAhAUQhEKCGZvcm11bGlyEgW6SAIIASLLAQoHUGVsYXBvchIiCgNuaWsYASABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBJHCgRuYW1hGAIgASgJQjmAAQG6SDNyMRABGGQyK15bXHB7TH1ccHtNfScgLiwtXSpccHtMfVtccHtMfVxwe019JyAuLC1dKiQSMgoHdGVsZXBvbhgDIAEoCUIhgAEBukgb2AEBchYyFF5cK1sxLTldWzAtOV17NiwxNH0kEh8KBWVtYWlsGAQgASgJQhCAAQG6SArYAQFyBRj+AWABIrsBCghMYW1waXJhbhI6CgVqdWR1bBgBIAEoCUIrukgociYQARhkMiBeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qJBJMCgdydWp1a2FuGAIgASgJQju6SDhyNjI0XmxhbXBpcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIlCgZzaGEyNTYYAyABKAlCFbpIEnIQMg5eWzAtOWEtZl17NjR9JCJ0CgVTYWtzaRIiCgNuaWsYASABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBJHCgRuYW1hGAIgASgJQjmAAQG6SDNyMRABGGQyK15bXHB7TH1ccHtNfScgLiwtXSpccHtMfVtccHtMfVxwe019JyAuLC1dKiQi0QYKCUtlbGFoaXJhbhJHCgRuYW1hGAEgASgJQjmAAQG6SDNyMRABGGQyK15bXHB7TH1ccHtNfScgLiwtXSpccHtMfVtccHtMfVxwe019JyAuLC1dKiQSTAoNamVuaXNfa2VsYW1pbhgCIAEoDjIpLmxhbXBpZC5wZW5kdWR1ay52MS5QZW5kdWR1ay5KZW5pc0tlbGFtaW5CCrpIB4IBBBABIAASRAoMdGVtcGF0X2xhaGlyGAMgASgJQi6AAQG6SChyJhABGGQyIF5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtac30rXSokEj0KDXRhbmdnYWxfbGFoaXIYBCABKAlCJoABAbpIIHIeMhxeWzAtOV17NH0tWzAtOV17Mn0tWzAtOV17Mn0kEh4KCmJlcmF0X2dyYW0YBSABKAVCCrpIBxoFGJBOKGQSHQoKcGFuamFuZ19jbRgGIAEoBUIJukgGGgQYZCgKEhkKBnVydXRhbhgHIAEoBUIJukgGGgQYHigBEhsKE2lidV90aWRha19kaWtldGFodWkYCCABKAgSKQoHbmlrX2lidRgJIAEoCUIYgAEBukgS2AEBcg0yC15bMC05XXsxNn0kEjIKCG5hbWFfaWJ1GAogASgJQiCAAQG6SBpyGBhkMhReW1xwe0x9XHB7TX0nIC4sLV0qJBIqCghuaWtfYXlhaBgLIAEoCUIYgAEBukgS2AEBcg0yC15bMC05XXsxNn0kEicKCG5vbW9yX2trGAwgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSNQoFc2Frc2kYDSADKAsyGi5sYW1waWQucGVsYXBvcmFuLnYxLlNha3NpQgq6SAeSAQQIAhACEkUKCHBlbm9sb25nGA4gASgOMicubGFtcGlkLnBlbGFwb3Jhbi52MS5LZWxhaGlyYW4uUGVub2xvbmdCCrpIB4IBBBABIAAifwoIUGVub2xvbmcSGAoUUEVOT0xPTkdfVU5TUEVDSUZJRUQQABITCg9QRU5PTE9OR19ET0tURVIQARIaChZQRU5PTE9OR19CSURBTl9QRVJBV0FUEAISEgoOUEVOT0xPTkdfRFVLVU4QAxIUChBQRU5PTE9OR19MQUlOTllBEAQi0gMKCEtlbWF0aWFuEiIKA25paxgBIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEkAKEHRhbmdnYWxfa2VtYXRpYW4YAiABKAlCJoABAbpIIHIeMhxeWzAtOV17NH0tWzAtOV17Mn0tWzAtOV17Mn0kEkcKD3RlbXBhdF9rZW1hdGlhbhgDIAEoCUIugAEBukgociYQARhkMiBeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qJBJBCgVzZWJhYhgEIAEoDjIjLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VtYXRpYW4uU2ViYWJCDYABAbpIB4IBBBABIAASMQoFc2Frc2kYBSABKAsyGi5sYW1waWQucGVsYXBvcmFuLnYxLlNha3NpQga6SAPIAQEioAEKBVNlYmFiEhUKEVNFQkFCX1VOU1BFQ0lGSUVEEAASGAoUU0VCQUJfU0FLSVRfQVRBVV9UVUEQARIPCgtTRUJBQl9XQUJBSBACEhQKEFNFQkFCX0tFQ0VMQUtBQU4QAxIWChJTRUJBQl9LUklNSU5BTElUQVMQBBIUChBTRUJBQl9CVU5VSF9ESVJJEAUSEQoNU0VCQUJfTEFJTk5ZQRAGIroHCgZQaW5kYWgSJwoIbm9tb3Jfa2sYASABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBIrCgNuaWsYAiADKAlCHoABAbpIGJIBFRAyGAEiD3INMgteWzAtOV17MTZ9JBJPChNrb2RlX3dpbGF5YWhfdHVqdWFuGAMgASgJQjK6SC/YAQFyKjIoXlswLTldezJ9XC5bMC05XXsyfVwuWzAtOV17Mn1cLlswLTldezR9JBIrCg1uZWdhcmFfdHVqdWFuGAQgASgJQhS6SBHYAQFyDDIKXltBLVpdezJ9JBJwCg1hbGFtYXRfdHVqdWFuGAUgASgJQlmAAQG6SFNyURABGMgBMkpeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qW1xwe0x9XHB7Tn1dW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qJBJICgtrbGFzaWZpa2FzaRgGIAEoDjInLmxhbXBpZC5wZWxhcG9yYW4udjEuUGluZGFoLktsYXNpZmlrYXNpQgq6SAeCAQQQASAAEkQKBmFsYXNhbhgHIAEoDjIoLmxhbXBpZC5wZWxhcG9yYW4udjEuUGluZGFoLkFsYXNhblBpbmRhaEIKukgHggEEEAEgACLhAQoLS2xhc2lmaWthc2kSGwoXS0xBU0lGSUtBU0lfVU5TUEVDSUZJRUQQABIaChZLTEFTSUZJS0FTSV9EQUxBTV9ERVNBEAESGgoWS0xBU0lGSUtBU0lfQU5UQVJfREVTQRACEh8KG0tMQVNJRklLQVNJX0FOVEFSX0tFQ0FNQVRBThADEh8KG0tMQVNJRklLQVNJX0FOVEFSX0tBQlVQQVRFThAEEh4KGktMQVNJRklLQVNJX0FOVEFSX1BST1ZJTlNJEAUSGwoXS0xBU0lGSUtBU0lfTFVBUl9ORUdFUkkQBiL1AQoMQWxhc2FuUGluZGFoEh0KGUFMQVNBTl9QSU5EQUhfVU5TUEVDSUZJRUQQABIbChdBTEFTQU5fUElOREFIX1BFS0VSSkFBThABEhwKGEFMQVNBTl9QSU5EQUhfUEVORElESUtBThACEhoKFkFMQVNBTl9QSU5EQUhfS0VBTUFOQU4QAxIbChdBTEFTQU5fUElOREFIX0tFU0VIQVRBThAEEhsKF0FMQVNBTl9QSU5EQUhfUEVSVU1BSEFOEAUSGgoWQUxBU0FOX1BJTkRBSF9LRUxVQVJHQRAGEhkKFUFMQVNBTl9QSU5EQUhfTEFJTk5ZQRAHIvgBCgZEYXRhbmcSMQoMbm9tb3Jfc2twd25pGAEgASgJQhm6SBZyFBABGDIyDl5bMC05QS1aLy4tXSskSAASOgoLbHVhcl9uZWdlcmkYAiABKAsyIy5sYW1waWQucGVsYXBvcmFuLnYxLkRhcmlMdWFyTmVnZXJpSAASKQoIbm9tb3Jfa2sYAyABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JEgBEjQKCmthcnR1X2JhcnUYBCABKAsyHi5sYW1waWQucGVsYXBvcmFuLnYxLkthcnR1QmFydUgBQg0KBGFzYWwSBbpIAggBQg8KBnR1anVhbhIFukgCCAEiZAoORGFyaUx1YXJOZWdlcmkSIgoDbmlrGAEgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSLgoLbm9tb3Jfc2tkbG4YAiABKAlCGbpIFnIUEAEYMjIOXlswLTlBLVovLi1dKyQioQEKCUthcnR1QmFydRIpCgpuaWtfa2VwYWxhGAEgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSaQoGYWxhbWF0GAIgASgJQlmAAQG6SFNyURABGMgBMkpeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qW1xwe0x9XHB7Tn1dW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qJCKfAwoIVHJhbnNpc2kSDQoFdmVyc2kYASABKAUSMgoFamVuaXMYAiABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLlRyYW5zaXNpLkplbmlzEjMKBnN0YXR1cxgDIAEoDjIjLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5TdGF0dXMSDgoGcGVsYWt1GAQgASgJEg0KBXBlcmFuGAUgASgJEhMKBmFsYXNhbhgGIAEoCUIDgAEBEikKBXdha3R1GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCK7AQoFSmVuaXMSFQoRSkVOSVNfVU5TUEVDSUZJRUQQABISCg5KRU5JU19ESUFKVUtBThABEhYKEkpFTklTX0RJVkVSSUZJS0FTSRACEhIKDkpFTklTX0RJU0FIS0FOEAMSFgoSSkVOSVNfRElLRU1CQUxJS0FOEAQSGgoWSkVOSVNfRElBSlVLQU5fS0VNQkFMSRAFEhEKDUpFTklTX0RJVE9MQUsQBhIUChBKRU5JU19ESUJBVEFMS0FOEAdiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_lampid_penduduk_v1_penduduk]);
+  fileDesc("CiFsYW1waWQvcGVsYXBvcmFuL3YxL2xhcG9yYW4ucHJvdG8SE2xhbXBpZC5wZWxhcG9yYW4udjEihwYKB0xhcG9yYW4SDAoEbmFtZRgBIAEoCRINCgVub21vchgCIAEoCRIxCgVqZW5pcxgDIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pcxIzCgZzdGF0dXMYBCABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uU3RhdHVzEhQKDGtvZGVfd2lsYXlhaBgFIAEoCRIRCgl0ZXJsYW1iYXQYBiABKAgSLAoDaXNpGAcgASgLMh8ubGFtcGlkLnBlbGFwb3Jhbi52MS5Jc2lMYXBvcmFuEhMKBmFsYXNhbhgIIAEoCUIDgAEBEhcKD25vbW9yX2tlcHV0dXNhbhgJIAEoCRIPCgdwZW5nYWp1GAogASgJEhUKDXBlbXZlcmlmaWthc2kYCyABKAkSEAoIcGVuZ2VzYWgYDCABKAkSDAoEZXRhZxgNIAEoCRIvCgtjcmVhdGVfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKCWtlbWlyaXBhbhgUIAMoCzIeLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VtaXJpcGFuImsKBUplbmlzEhUKEUpFTklTX1VOU1BFQ0lGSUVEEAASEwoPSkVOSVNfS0VMQUhJUkFOEAESEgoOSkVOSVNfS0VNQVRJQU4QAhIQCgxKRU5JU19QSU5EQUgQAxIQCgxKRU5JU19EQVRBTkcQBCKnAQoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEhMKD1NUQVRVU19ESUFKVUtBThABEhcKE1NUQVRVU19ESVZFUklGSUtBU0kQAhITCg9TVEFUVVNfRElTQUhLQU4QAxIXChNTVEFUVVNfRElLRU1CQUxJS0FOEAQSEgoOU1RBVFVTX0RJVE9MQUsQBRIVChFTVEFUVVNfRElCQVRBTEtBThAGIsoDCglLZW1pcmlwYW4SDwoHbGFwb3JhbhgBIAEoCRINCgVub21vchgCIAEoCRIxCgVqZW5pcxgDIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pcxIMCgRza29yGAQgASgBEjMKBWRhc2FyGAUgASgOMiQubGFtcGlkLnBlbGFwb3Jhbi52MS5LZW1pcmlwYW4uRGFzYXISPQoKZGlzaXNpaGthbhgGIAEoCzIpLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VtaXJpcGFuLlBlbnlpc2loYW4aWgoKUGVueWlzaWhhbhIMCgRvbGVoGAEgASgJEhMKBmFsYXNhbhgCIAEoCUIDgAEBEikKBXdha3R1GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKLAQoFRGFzYXISFQoRREFTQVJfVU5TUEVDSUZJRUQQABIXChNEQVNBUl9LRUxBSElSQU5fSUJVEAESGgoWREFTQVJfS0VMQUhJUkFOX1RFTVVBThACEhIKDkRBU0FSX0tFTUFUSUFOEAMSEAoMREFTQVJfUElOREFIEAQSEAoMREFTQVJfREFUQU5HEAUi1wIKCklzaUxhcG9yYW4SMwoJa2VsYWhpcmFuGAEgASgLMh4ubGFtcGlkLnBlbGFwb3Jhbi52MS5LZWxhaGlyYW5IABIxCghrZW1hdGlhbhgCIAEoCzIdLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VtYXRpYW5IABItCgZwaW5kYWgYAyABKAsyGy5sYW1waWQucGVsYXBvcmFuLnYxLlBpbmRhaEgAEi0KBmRhdGFuZxgEIAEoCzIbLmxhbXBpZC5wZWxhcG9yYW4udjEuRGF0YW5nSAASNQoHcGVsYXBvchgFIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVsYXBvckIGukgDyAEBEjkKCGxhbXBpcmFuGAYgAygLMh0ubGFtcGlkLnBlbGFwb3Jhbi52MS5MYW1waXJhbkIIukgFkgECEBRCEQoIZm9ybXVsaXISBbpIAggBIssBCgdQZWxhcG9yEiIKA25paxgBIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEkcKBG5hbWEYAiABKAlCOYABAbpIM3IxEAEYZDIrXltccHtMfVxwe019JyAuLC1dKlxwe0x9W1xwe0x9XHB7TX0nIC4sLV0qJBIyCgd0ZWxlcG9uGAMgASgJQiGAAQG6SBvYAQFyFjIUXlwrWzEtOV1bMC05XXs2LDE0fSQSHwoFZW1haWwYBCABKAlCEIABAbpICtgBAXIFGP4BYAEiuwEKCExhbXBpcmFuEjoKBWp1ZHVsGAEgASgJQiu6SChyJhABGGQyIF5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtac30rXSokEkwKB3J1anVrYW4YAiABKAlCO7pIOHI2MjRebGFtcGlyYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiUKBnNoYTI1NhgDIAEoCUIVukgSchAyDl5bMC05YS1mXXs2NH0kInQKBVNha3NpEiIKA25paxgBIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEkcKBG5hbWEYAiABKAlCOYABAbpIM3IxEAEYZDIrXltccHtMfVxwe019JyAuLC1dKlxwe0x9W1xwe0x9XHB7TX0nIC4sLV0qJCLRBgoJS2VsYWhpcmFuEkcKBG5hbWEYASABKAlCOYABAbpIM3IxEAEYZDIrXltccHtMfVxwe019JyAuLC1dKlxwe0x9W1xwe0x9XHB7TX0nIC4sLV0qJBJMCg1qZW5pc19rZWxhbWluGAIgASgOMikubGFtcGlkLnBlbmR1ZHVrLnYxLlBlbmR1ZHVrLkplbmlzS2VsYW1pbkIKukgHggEEEAEgABJECgx0ZW1wYXRfbGFoaXIYAyABKAlCLoABAbpIKHImEAEYZDIgXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKiQSPQoNdGFuZ2dhbF9sYWhpchgEIAEoCUImgAEBukggch4yHF5bMC05XXs0fS1bMC05XXsyfS1bMC05XXsyfSQSHgoKYmVyYXRfZ3JhbRgFIAEoBUIKukgHGgUYkE4oZBIdCgpwYW5qYW5nX2NtGAYgASgFQgm6SAYaBBhkKAoSGQoGdXJ1dGFuGAcgASgFQgm6SAYaBBgeKAESGwoTaWJ1X3RpZGFrX2Rpa2V0YWh1aRgIIAEoCBIpCgduaWtfaWJ1GAkgASgJQhiAAQG6SBLYAQFyDTILXlswLTldezE2fSQSMgoIbmFtYV9pYnUYCiABKAlCIIABAbpIGnIYGGQyFF5bXHB7TH1ccHtNfScgLiwtXSokEioKCG5pa19heWFoGAsgASgJQhiAAQG6SBLYAQFyDTILXlswLTldezE2fSQSJwoIbm9tb3Jfa2sYDCABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBI1CgVzYWtzaRgNIAMoCzIaLmxhbXBpZC5wZWxhcG9yYW4udjEuU2Frc2lCCrpIB5IBBAgCEAISRQoIcGVub2xvbmcYDiABKA4yJy5sYW1waWQucGVsYXBvcmFuLnYxLktlbGFoaXJhbi5QZW5vbG9uZ0IKukgHggEEEAEgACJ/CghQZW5vbG9uZxIYChRQRU5PTE9OR19VTlNQRUNJRklFRBAAEhMKD1BFTk9MT05HX0RPS1RFUhABEhoKFlBFTk9MT05HX0JJREFOX1BFUkFXQVQQAhISCg5QRU5PTE9OR19EVUtVThADEhQKEFBFTk9MT05HX0xBSU5OWUEQBCLSAwoIS2VtYXRpYW4SIgoDbmlrGAEgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSQAoQdGFuZ2dhbF9rZW1hdGlhbhgCIAEoCUImgAEBukggch4yHF5bMC05XXs0fS1bMC05XXsyfS1bMC05XXsyfSQSRwoPdGVtcGF0X2tlbWF0aWFuGAMgASgJQi6AAQG6SChyJhABGGQyIF5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtac30rXSokEkEKBXNlYmFiGAQgASgOMiMubGFtcGlkLnBlbGFwb3Jhbi52MS5LZW1hdGlhbi5TZWJhYkINgAEBukgHggEEEAEgABIxCgVzYWtzaRgFIAEoCzIaLmxhbXBpZC5wZWxhcG9yYW4udjEuU2Frc2lCBrpIA8gBASKgAQoFU2ViYWISFQoRU0VCQUJfVU5TUEVDSUZJRUQQABIYChRTRUJBQl9TQUtJVF9BVEFVX1RVQRABEg8KC1NFQkFCX1dBQkFIEAISFAoQU0VCQUJfS0VDRUxBS0FBThADEhYKElNFQkFCX0tSSU1JTkFMSVRBUxAEEhQKEFNFQkFCX0JVTlVIX0RJUkkQBRIRCg1TRUJBQl9MQUlOTllBEAYiugcKBlBpbmRhaBInCghub21vcl9raxgBIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEisKA25paxgCIAMoCUIegAEBukgYkgEVEDIYASIPcg0yC15bMC05XXsxNn0kEk8KE2tvZGVfd2lsYXlhaF90dWp1YW4YAyABKAlCMrpIL9gBAXIqMiheWzAtOV17Mn1cLlswLTldezJ9XC5bMC05XXsyfVwuWzAtOV17NH0kEisKDW5lZ2FyYV90dWp1YW4YBCABKAlCFLpIEdgBAXIMMgpeW0EtWl17Mn0kEnAKDWFsYW1hdF90dWp1YW4YBSABKAlCWYABAbpIU3JREAEYyAEySl5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtac30rXSpbXHB7TH1ccHtOfV1bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtac30rXSokEkgKC2tsYXNpZmlrYXNpGAYgASgOMicubGFtcGlkLnBlbGFwb3Jhbi52MS5QaW5kYWguS2xhc2lmaWthc2lCCrpIB4IBBBABIAASRAoGYWxhc2FuGAcgASgOMigubGFtcGlkLnBlbGFwb3Jhbi52MS5QaW5kYWguQWxhc2FuUGluZGFoQgq6SAeCAQQQASAAIuEBCgtLbGFzaWZpa2FzaRIbChdLTEFTSUZJS0FTSV9VTlNQRUNJRklFRBAAEhoKFktMQVNJRklLQVNJX0RBTEFNX0RFU0EQARIaChZLTEFTSUZJS0FTSV9BTlRBUl9ERVNBEAISHwobS0xBU0lGSUtBU0lfQU5UQVJfS0VDQU1BVEFOEAMSHwobS0xBU0lGSUtBU0lfQU5UQVJfS0FCVVBBVEVOEAQSHgoaS0xBU0lGSUtBU0lfQU5UQVJfUFJPVklOU0kQBRIbChdLTEFTSUZJS0FTSV9MVUFSX05FR0VSSRAGIvUBCgxBbGFzYW5QaW5kYWgSHQoZQUxBU0FOX1BJTkRBSF9VTlNQRUNJRklFRBAAEhsKF0FMQVNBTl9QSU5EQUhfUEVLRVJKQUFOEAESHAoYQUxBU0FOX1BJTkRBSF9QRU5ESURJS0FOEAISGgoWQUxBU0FOX1BJTkRBSF9LRUFNQU5BThADEhsKF0FMQVNBTl9QSU5EQUhfS0VTRUhBVEFOEAQSGwoXQUxBU0FOX1BJTkRBSF9QRVJVTUFIQU4QBRIaChZBTEFTQU5fUElOREFIX0tFTFVBUkdBEAYSGQoVQUxBU0FOX1BJTkRBSF9MQUlOTllBEAci+AEKBkRhdGFuZxIxCgxub21vcl9za3B3bmkYASABKAlCGbpIFnIUEAEYMjIOXlswLTlBLVovLi1dKyRIABI6CgtsdWFyX25lZ2VyaRgCIAEoCzIjLmxhbXBpZC5wZWxhcG9yYW4udjEuRGFyaUx1YXJOZWdlcmlIABIpCghub21vcl9raxgDIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kSAESNAoKa2FydHVfYmFydRgEIAEoCzIeLmxhbXBpZC5wZWxhcG9yYW4udjEuS2FydHVCYXJ1SAFCDQoEYXNhbBIFukgCCAFCDwoGdHVqdWFuEgW6SAIIASJkCg5EYXJpTHVhck5lZ2VyaRIiCgNuaWsYASABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBIuCgtub21vcl9za2RsbhgCIAEoCUIZukgWchQQARgyMg5eWzAtOUEtWi8uLV0rJCKhAQoJS2FydHVCYXJ1EikKCm5pa19rZXBhbGEYASABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBJpCgZhbGFtYXQYAiABKAlCWYABAbpIU3JREAEYyAEySl5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtac30rXSpbXHB7TH1ccHtOfV1bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtac30rXSokIr8DCghUcmFuc2lzaRINCgV2ZXJzaRgBIAEoBRIyCgVqZW5pcxgCIAEoDjIjLmxhbXBpZC5wZWxhcG9yYW4udjEuVHJhbnNpc2kuSmVuaXMSMwoGc3RhdHVzGAMgASgOMiMubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuLlN0YXR1cxIOCgZwZWxha3UYBCABKAkSDQoFcGVyYW4YBSABKAkSEwoGYWxhc2FuGAYgASgJQgOAAQESKQoFd2FrdHUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItsBCgVKZW5pcxIVChFKRU5JU19VTlNQRUNJRklFRBAAEhIKDkpFTklTX0RJQUpVS0FOEAESFgoSSkVOSVNfRElWRVJJRklLQVNJEAISEgoOSkVOSVNfRElTQUhLQU4QAxIWChJKRU5JU19ESUtFTUJBTElLQU4QBBIaChZKRU5JU19ESUFKVUtBTl9LRU1CQUxJEAUSEQoNSkVOSVNfRElUT0xBSxAGEhQKEEpFTklTX0RJQkFUQUxLQU4QBxIeChpKRU5JU19LRU1JUklQQU5fRElTSVNJSEtBThAUYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_lampid_penduduk_v1_penduduk]);
 
 /**
  * Laporan is one report of a birth, a death or a move on its way through three levels of approval.
@@ -129,6 +129,14 @@ export type Laporan = Message<"lampid.pelaporan.v1.Laporan"> & {
    * @generated from field: google.protobuf.Timestamp update_time = 15;
    */
   updateTime?: Timestamp | undefined;
+
+  /**
+   * Other reports that may tell of the same, the most similar first, at most 20; of what the report says now. ListLaporan leaves it
+   * out. As long as one is not dismissed, the report cannot be verified.
+   *
+   * @generated from field: repeated lampid.pelaporan.v1.Kemiripan kemiripan = 20;
+   */
+  kemiripan: Kemiripan[];
 };
 
 /**
@@ -263,6 +271,159 @@ export const Laporan_StatusSchema: GenEnum<Laporan_Status> = /*@__PURE__*/
   enumDesc(file_lampid_pelaporan_v1_laporan, 0, 1);
 
 /**
+ * Kemiripan is another report, submitted before and neither ended nor without effect, that may tell of the same.
+ *
+ * @generated from message lampid.pelaporan.v1.Kemiripan
+ */
+export type Kemiripan = Message<"lampid.pelaporan.v1.Kemiripan"> & {
+  /**
+   * The other report, "laporan/{uuid}"; the caller may not be allowed to read it.
+   *
+   * @generated from field: string laporan = 1;
+   */
+  laporan: string;
+
+  /**
+   * Its number for people.
+   *
+   * @generated from field: string nomor = 2;
+   */
+  nomor: string;
+
+  /**
+   * What it reports.
+   *
+   * @generated from field: lampid.pelaporan.v1.Laporan.Jenis jenis = 3;
+   */
+  jenis: Laporan_Jenis;
+
+  /**
+   * How similar, above 0 up to 1: the same in all that is compared.
+   *
+   * @generated from field: double skor = 4;
+   */
+  skor: number;
+
+  /**
+   * Which rule found it.
+   *
+   * @generated from field: lampid.pelaporan.v1.Kemiripan.Dasar dasar = 5;
+   */
+  dasar: Kemiripan_Dasar;
+
+  /**
+   * Absent as long as it is open.
+   *
+   * @generated from field: lampid.pelaporan.v1.Kemiripan.Penyisihan disisihkan = 6;
+   */
+  disisihkan?: Kemiripan_Penyisihan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.Kemiripan.
+ * Use `create(KemiripanSchema)` to create a new message.
+ */
+export const KemiripanSchema: GenMessage<Kemiripan> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_laporan, 1);
+
+/**
+ * Penyisihan says who has looked into it and found that it is another case.
+ *
+ * @generated from message lampid.pelaporan.v1.Kemiripan.Penyisihan
+ */
+export type Kemiripan_Penyisihan = Message<"lampid.pelaporan.v1.Kemiripan.Penyisihan"> & {
+  /**
+   * Account id.
+   *
+   * @generated from field: string oleh = 1;
+   */
+  oleh: string;
+
+  /**
+   * Why.
+   *
+   * @generated from field: string alasan = 2;
+   */
+  alasan: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp waktu = 3;
+   */
+  waktu?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.Kemiripan.Penyisihan.
+ * Use `create(Kemiripan_PenyisihanSchema)` to create a new message.
+ */
+export const Kemiripan_PenyisihanSchema: GenMessage<Kemiripan_Penyisihan> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_laporan, 1, 0);
+
+/**
+ * Dasar is the rule by which it was found.
+ *
+ * @generated from enum lampid.pelaporan.v1.Kemiripan.Dasar
+ */
+export const Kemiripan_Dasar = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: DASAR_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * A birth of the same mother within a day: the same urutan, or a similar name. Twins differ in both.
+   *
+   * @generated from enum value: DASAR_KELAHIRAN_IBU = 1;
+   */
+  KELAHIRAN_IBU: 1,
+
+  /**
+   * A foundling of the same kelurahan within a day, with a similar name.
+   *
+   * @generated from enum value: DASAR_KELAHIRAN_TEMUAN = 2;
+   */
+  KELAHIRAN_TEMUAN: 2,
+
+  /**
+   * A death of the same NIK.
+   *
+   * @generated from enum value: DASAR_KEMATIAN = 3;
+   */
+  KEMATIAN: 3,
+
+  /**
+   * A move that has one of the NIKs or the whole family card, under way or in transit.
+   *
+   * @generated from enum value: DASAR_PINDAH = 4;
+   */
+  PINDAH: 4,
+
+  /**
+   * An arrival by the same surat keterangan pindah, or of the same NIK from abroad.
+   *
+   * @generated from enum value: DASAR_DATANG = 5;
+   */
+  DATANG: 5,
+} as const;
+
+/**
+ * Dasar is the rule by which it was found.
+ *
+ * @generated from enum lampid.pelaporan.v1.Kemiripan.Dasar
+ */
+export type Kemiripan_Dasar = (typeof Kemiripan_Dasar)[keyof typeof Kemiripan_Dasar] | UnknownEnum;
+
+/**
+ * Describes the enum lampid.pelaporan.v1.Kemiripan.Dasar.
+ */
+export const Kemiripan_DasarSchema: GenEnum<Kemiripan_Dasar> = /*@__PURE__*/
+  enumDesc(file_lampid_pelaporan_v1_laporan, 1, 0);
+
+/**
  * IsiLaporan is what a report says: the form, who reports, and what is attached.
  *
  * @generated from message lampid.pelaporan.v1.IsiLaporan
@@ -327,7 +488,7 @@ export type IsiLaporan = Message<"lampid.pelaporan.v1.IsiLaporan"> & {
  * Use `create(IsiLaporanSchema)` to create a new message.
  */
 export const IsiLaporanSchema: GenMessage<IsiLaporan> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 1);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 2);
 
 /**
  * Pelapor is who reports.
@@ -369,7 +530,7 @@ export type Pelapor = Message<"lampid.pelaporan.v1.Pelapor"> & {
  * Use `create(PelaporSchema)` to create a new message.
  */
 export const PelaporSchema: GenMessage<Pelapor> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 2);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 3);
 
 /**
  * Lampiran refers to a document that is kept elsewhere.
@@ -404,7 +565,7 @@ export type Lampiran = Message<"lampid.pelaporan.v1.Lampiran"> & {
  * Use `create(LampiranSchema)` to create a new message.
  */
 export const LampiranSchema: GenMessage<Lampiran> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 3);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 4);
 
 /**
  * Saksi is a witness.
@@ -432,7 +593,7 @@ export type Saksi = Message<"lampid.pelaporan.v1.Saksi"> & {
  * Use `create(SaksiSchema)` to create a new message.
  */
 export const SaksiSchema: GenMessage<Saksi> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 4);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 5);
 
 /**
  * Kelahiran is a birth.
@@ -544,7 +705,7 @@ export type Kelahiran = Message<"lampid.pelaporan.v1.Kelahiran"> & {
  * Use `create(KelahiranSchema)` to create a new message.
  */
 export const KelahiranSchema: GenMessage<Kelahiran> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 5);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 6);
 
 /**
  * Penolong is who attended the birth.
@@ -599,7 +760,7 @@ export type Kelahiran_Penolong = (typeof Kelahiran_Penolong)[keyof typeof Kelahi
  * Describes the enum lampid.pelaporan.v1.Kelahiran.Penolong.
  */
 export const Kelahiran_PenolongSchema: GenEnum<Kelahiran_Penolong> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 5, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 6, 0);
 
 /**
  * Kematian is a death.
@@ -648,7 +809,7 @@ export type Kematian = Message<"lampid.pelaporan.v1.Kematian"> & {
  * Use `create(KematianSchema)` to create a new message.
  */
 export const KematianSchema: GenMessage<Kematian> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 6);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 7);
 
 /**
  * Sebab is the cause of death as form F-2.01 has it.
@@ -717,7 +878,7 @@ export type Kematian_Sebab = (typeof Kematian_Sebab)[keyof typeof Kematian_Sebab
  * Describes the enum lampid.pelaporan.v1.Kematian.Sebab.
  */
 export const Kematian_SebabSchema: GenEnum<Kematian_Sebab> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 6, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 7, 0);
 
 /**
  * Pindah is a move out.
@@ -780,7 +941,7 @@ export type Pindah = Message<"lampid.pelaporan.v1.Pindah"> & {
  * Use `create(PindahSchema)` to create a new message.
  */
 export const PindahSchema: GenMessage<Pindah> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 7);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 8);
 
 /**
  * Klasifikasi is how far the move goes; it must agree with origin and destination.
@@ -849,7 +1010,7 @@ export type Pindah_Klasifikasi = (typeof Pindah_Klasifikasi)[keyof typeof Pindah
  * Describes the enum lampid.pelaporan.v1.Pindah.Klasifikasi.
  */
 export const Pindah_KlasifikasiSchema: GenEnum<Pindah_Klasifikasi> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 7, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 8, 0);
 
 /**
  * AlasanPindah is why they move, as form F-1.03 has it.
@@ -925,7 +1086,7 @@ export type Pindah_AlasanPindah = (typeof Pindah_AlasanPindah)[keyof typeof Pind
  * Describes the enum lampid.pelaporan.v1.Pindah.AlasanPindah.
  */
 export const Pindah_AlasanPindahSchema: GenEnum<Pindah_AlasanPindah> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 7, 1);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 8, 1);
 
 /**
  * Datang is a move in.
@@ -985,7 +1146,7 @@ export type Datang = Message<"lampid.pelaporan.v1.Datang"> & {
  * Use `create(DatangSchema)` to create a new message.
  */
 export const DatangSchema: GenMessage<Datang> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 8);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 9);
 
 /**
  * DariLuarNegeri is a return from abroad.
@@ -1013,7 +1174,7 @@ export type DariLuarNegeri = Message<"lampid.pelaporan.v1.DariLuarNegeri"> & {
  * Use `create(DariLuarNegeriSchema)` to create a new message.
  */
 export const DariLuarNegeriSchema: GenMessage<DariLuarNegeri> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 9);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 10);
 
 /**
  * KartuBaru is a family card that is to be made for those who arrive.
@@ -1041,7 +1202,7 @@ export type KartuBaru = Message<"lampid.pelaporan.v1.KartuBaru"> & {
  * Use `create(KartuBaruSchema)` to create a new message.
  */
 export const KartuBaruSchema: GenMessage<KartuBaru> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 10);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 11);
 
 /**
  * Transisi is one event of a report's life: who did what, when, why.
@@ -1104,7 +1265,7 @@ export type Transisi = Message<"lampid.pelaporan.v1.Transisi"> & {
  * Use `create(TransisiSchema)` to create a new message.
  */
 export const TransisiSchema: GenMessage<Transisi> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 11);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 12);
 
 /**
  * Jenis is what happened.
@@ -1167,6 +1328,13 @@ export const Transisi_Jenis = {
    * @generated from enum value: JENIS_DIBATALKAN = 7;
    */
   DIBATALKAN: 7,
+
+  /**
+   * Another report was found to tell of something else.
+   *
+   * @generated from enum value: JENIS_KEMIRIPAN_DISISIHKAN = 20;
+   */
+  KEMIRIPAN_DISISIHKAN: 20,
 } as const;
 
 /**
@@ -1180,5 +1348,5 @@ export type Transisi_Jenis = (typeof Transisi_Jenis)[keyof typeof Transisi_Jenis
  * Describes the enum lampid.pelaporan.v1.Transisi.Jenis.
  */
 export const Transisi_JenisSchema: GenEnum<Transisi_Jenis> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 11, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 12, 0);
 
