@@ -33,6 +33,7 @@ import {
   ReturnLaporanRequestSchema,
   SubmitLaporanRequestSchema,
   VerifyLaporanRequestSchema,
+  type WatchLaporanRequest,
 } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.ts";
 import { jenisOf as jenisOfIsi } from "./domain/isi.ts";
 import { jejakOf, kunciDicari, temuanOf } from "./domain/kemiripan.ts";
@@ -40,6 +41,7 @@ import { evolve, type Status } from "./domain/laporan.ts";
 import { nomorLaporan, nomorPrefix } from "./domain/nomor.ts";
 import { type Penolakan, penolakan } from "./domain/penolakan.ts";
 import { decideSubmit, decideTransisi, type Keadaan, type Putusan, type Transisi } from "./domain/putusan.ts";
+import type { Feed } from "./feed.ts";
 import {
   eventMessage,
   idOf,
@@ -52,9 +54,11 @@ import {
   transisiMessage,
 } from "./messages.ts";
 import type { AppendCommand, Laporan, LaporanStore, Peristiwa } from "./store.ts";
+import { type Saringan, watchLaporan } from "./watch.ts";
 
 export type Deps = {
   store: LaporanStore;
+  feed: Feed;
   wilayah: WilayahIndex;
   clock: () => Date;
 };
@@ -75,7 +79,12 @@ const VERSI_PART = /^\d{1,9}$/;
 
 type TransitionRequest = { requestId: string; name: string; etag: string };
 
-export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<typeof PelaporanService> {
+export function pelaporanService({
+  store,
+  feed,
+  wilayah,
+  clock,
+}: Deps): ServiceImpl<typeof PelaporanService> {
   const keadaanOf = (ctx: HandlerContext, now: Date): Keadaan => ({
     pelaku: callerOf(ctx),
     waktu: now,
@@ -247,28 +256,18 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
     },
 
     async listLaporan(request, ctx) {
-      const { role, wilayah: own } = callerOf(ctx);
-      const kodeWilayah = request.kodeWilayah || own;
-      requireWilayah(ctx, kodeWilayah);
-      // The policy lets a kelurahan act where only its kecamatan is known; of reports, it always is.
-      if (!wilayahContains(own, kodeWilayah)) {
-        throw refuse("forbidden", "WILAYAH_DENIED", `wilayah ${kodeWilayah} is outside ${own}`);
-      }
+      const saringan = saringanOf(request, ctx);
       const { kotakMasuk, umurDetik } = request;
-      if (kotakMasuk && request.status !== MessageStatus.UNSPECIFIED) {
-        const description = "must be unset with kotak_masuk, which has one of its own";
-        throw refuseFields([{ field: "status", reason: "INBOX", description }]);
-      }
-      const status = kotakMasuk ? KOTAK_MASUK[role] : statusOf(request.status);
+      const { kodeWilayah, status } = saringan;
       const filter = [kodeWilayah, kotakMasuk, status ?? "", request.jenis, umurDetik];
       const position = readPageToken(request.pageToken, filter, [TIME_PART, UUID_PART]);
-      if (kotakMasuk && status === undefined) return { laporan: [], nextPageToken: "" };
+      if (saringan.kosong) return { laporan: [], nextPageToken: "" };
 
       const limit = pageSizeOf(request.pageSize);
       const found = await store.list({
         kodeWilayah,
         status,
-        jenis: jenisOf(request.jenis),
+        jenis: saringan.jenis,
         dibuatSampai: umurDetik === 0 ? undefined : new Date(clock().getTime() - umurDetik * 1_000),
         limit: limit + 1,
         after: position && { dibuat: new Date(Number(position[0])), id: position[1]! },
@@ -279,6 +278,10 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
         laporan: page.map(ringkasanMessage),
         nextPageToken: last ? writePageToken([String(last.dibuat.getTime()), last.id], filter) : "",
       };
+    },
+
+    async *watchLaporan(request, ctx) {
+      yield* watchLaporan({ feed, store }, saringanOf(request, ctx), request.cursor, ctx.signal);
     },
 
     async getLaporanHistory(request, ctx) {
@@ -312,6 +315,27 @@ function refusedBy({ sebab, violations }: Penolakan): Refused {
 
 function notFound(): Refused {
   return refuse("notFound", "NOT_FOUND", "there is no such report");
+}
+
+/** Which reports a list or a watch is of, after the question whether the caller may see them. */
+function saringanOf(
+  request: Pick<WatchLaporanRequest, "kodeWilayah" | "kotakMasuk" | "status" | "jenis">,
+  ctx: HandlerContext,
+): Saringan {
+  const { role, wilayah: own } = callerOf(ctx);
+  const kodeWilayah = request.kodeWilayah || own;
+  requireWilayah(ctx, kodeWilayah);
+  // The policy lets a kelurahan act where only its kecamatan is known; of reports, it always is.
+  if (!wilayahContains(own, kodeWilayah)) {
+    throw refuse("forbidden", "WILAYAH_DENIED", `wilayah ${kodeWilayah} is outside ${own}`);
+  }
+  const { kotakMasuk } = request;
+  if (kotakMasuk && request.status !== MessageStatus.UNSPECIFIED) {
+    const description = "must be unset with kotak_masuk, which has one of its own";
+    throw refuseFields([{ field: "status", reason: "INBOX", description }]);
+  }
+  const status = kotakMasuk ? KOTAK_MASUK[role] : statusOf(request.status);
+  return { kodeWilayah, status, jenis: jenisOf(request.jenis), kosong: kotakMasuk && status === undefined };
 }
 
 function auditOf(ctx: HandlerContext, resource: string, wilayah: string, at: Date): AuditEntry {

@@ -114,6 +114,27 @@ test("a birth is reported, returned, corrected, verified and approved, and every
   assert.equal(await sql.number("pelaporan", told), 5);
 });
 
+test("an inbox is watched by Server-Sent Events, and goes on from its cursor", async () => {
+  const watched = async (query: string, until: string): Promise<string> => {
+    const response = await fetch(`${mesh.urls.gateway}/v1/laporan:watch?kotakMasuk=true${query}`, {
+      headers: { accept: "text/event-stream", authorization: `Bearer ${tokens.supervisor}` },
+      signal: AbortSignal.timeout(20_000),
+    });
+    assert.equal(response.status, 200);
+    let text = "";
+    for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+      text += chunk;
+      if (text.includes(until)) break;
+    }
+    return text;
+  };
+  const text = await watched("", "PERUBAHAN_TERKINI");
+  const cursor = [...text.matchAll(/"cursor":"([^"]+)"/g)].at(-1)![1]!;
+  const laporan = await submitted();
+  const later = await watched(`&cursor=${cursor}`, laporan.name);
+  assert.ok(later.includes("PERUBAHAN_MASUK") && !later.includes("PERUBAHAN_ADA"), later);
+});
+
 test("refusals say in both languages what is wrong", async () => {
   const laporan = await submitted();
   assertStatus(await transition("verify", laporan, "supervisor2"), 403, "PermissionDenied", "WILAYAH_DENIED");

@@ -14,6 +14,8 @@ import {
 } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
 import { PelaporanService } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.ts";
 import { Penduduk_JenisKelamin as JenisKelamin } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
+import { openFeed } from "../../services/pelaporan/feed.ts";
+import { postgresFeedStore } from "../../services/pelaporan/postgres-feed.ts";
 import { postgresLaporanStore } from "../../services/pelaporan/postgres-store.ts";
 import { pelaporanService } from "../../services/pelaporan/service.ts";
 import type { LaporanStore } from "../../services/pelaporan/store.ts";
@@ -36,11 +38,17 @@ export async function openReports(options: ComponentOptions = {}) {
   const db = openDatabase({ url: database.url, name: "test", log: createLogger("test", "silent") });
   const wilayah = loadWilayah();
   let now = NOW.getTime();
+  const end = new AbortController();
   const serviceOn = (
     sql: Database,
     change: (store: LaporanStore) => LaporanStore = (store) => store,
   ): ServiceImpl<typeof PelaporanService> =>
-    pelaporanService({ store: change(postgresLaporanStore(sql)), wilayah, clock: () => new Date(now) });
+    pelaporanService({
+      store: change(postgresLaporanStore(sql)),
+      feed: openFeed({ store: postgresFeedStore(sql), end: end.signal, pollMs: 20, maxWatchers: 8 }),
+      wilayah,
+      clock: () => new Date(now),
+    });
   const client = await componentClient(PelaporanService, serviceOn(db), options);
 
   return {
@@ -64,6 +72,7 @@ export async function openReports(options: ComponentOptions = {}) {
       return rows[0] as Record<string, number>;
     },
     async close() {
+      end.abort();
       await db.close();
       await database.drop();
     },

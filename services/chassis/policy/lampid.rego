@@ -56,6 +56,7 @@ methods := {
 	"lampid.pelaporan.v1.PelaporanService/DismissKemiripan": {"roles": {"supervisor"}, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/GetLaporan": {"roles": officers, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/ListLaporan": {"roles": officers, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/WatchLaporan": {"roles": officers, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/GetLaporanHistory": {"roles": officers, "scoped": true},
 	"lampid.pelaporan.v1.PemeliharaanService/RebuildLaporan": {"roles": maintainers, "scoped": false},
 	"lampid.statistik.v1.StatistikService/GetStats": {"roles": {"admin_pusat"}, "scoped": false},

@@ -41,6 +41,7 @@ const expected: Record<string, string> = {
   "lampid.pelaporan.v1.PelaporanService/DismissKemiripan": "supervisor scoped",
   "lampid.pelaporan.v1.PelaporanService/GetLaporan": "operator supervisor admin_kota admin_pusat scoped",
   "lampid.pelaporan.v1.PelaporanService/ListLaporan": "operator supervisor admin_kota admin_pusat scoped",
+  "lampid.pelaporan.v1.PelaporanService/WatchLaporan": "operator supervisor admin_kota admin_pusat scoped",
   "lampid.pelaporan.v1.PelaporanService/GetLaporanHistory":
     "operator supervisor admin_kota admin_pusat scoped",
   "lampid.pelaporan.v1.PemeliharaanService/RebuildLaporan": "admin_pusat service anywhere",
