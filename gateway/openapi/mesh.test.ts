@@ -100,7 +100,7 @@ test("login alone needs no token, and what programs of the mesh call is not offe
     open.map(({ path }) => path),
     ["/login", "/v1/auth:login"],
   );
-  assert.ok(!document.tags.some(({ name }) => /Hub|Penggabungan/.test(name)));
+  assert.ok(!document.tags.some(({ name }) => /Hub|Penggabungan|Internal/.test(name)));
 });
 
 test("the server is where the document is from", () => {

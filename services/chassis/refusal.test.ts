@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Code } from "@connectrpc/connect";
-import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  PreconditionFailureSchema,
+  RetryInfoSchema,
+} from "#gen/google/rpc/error_details_pb.ts";
 import { type RefusalKind, Refused, refusalToError, refuse, refuseFields } from "./refusal.ts";
 
 test("each kind of refusal has its gRPC code", () => {
@@ -49,6 +54,17 @@ describe("the status of a refusal", () => {
         ["nik", "must be 16 digits", "NIK_FORMAT"],
         ["nama", "is required", ""],
       ],
+    );
+  });
+
+  test("names what stands in the way", () => {
+    const error = refusalToError(
+      refuse("precondition", "KK_CLOSED", "nobody", { subject: "nomor_kk" }).refusal,
+    );
+    const [failure] = error.findDetails(PreconditionFailureSchema);
+    assert.deepEqual(
+      failure!.violations.map(({ type, subject, description }) => [type, subject, description]),
+      [["KK_CLOSED", "nomor_kk", "nobody"]],
     );
   });
 

@@ -1,7 +1,12 @@
 // Refusals: what a service says no to, as typed values mapped to gRPC codes in one table.
 import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  PreconditionFailureSchema,
+  RetryInfoSchema,
+} from "#gen/google/rpc/error_details_pb.ts";
 
 /** The domain of google.rpc.ErrorInfo (AIP-193). */
 export const ERROR_DOMAIN = "lampid.go.id";
@@ -31,6 +36,8 @@ export type Refusal = {
   /** For a person; holds no personal data. */
   message: string;
   violations?: readonly FieldViolation[];
+  /** What stands in the way, when something does; the reason is its type. */
+  subject?: string;
   metadata?: Record<string, string>;
   /** Seconds after which a repetition makes sense. */
   retryAfterSeconds?: number;
@@ -61,7 +68,7 @@ export function refuseFields(violations: readonly FieldViolation[]): Refused {
   return refuse("invalid", "FIELD_VIOLATION", `invalid value in: ${fields}`, { violations });
 }
 
-/** The status a refusal travels as: code, ErrorInfo, and BadRequest or RetryInfo where they say more. */
+/** The status a refusal travels as: code, ErrorInfo, and BadRequest, PreconditionFailure or RetryInfo where they say more. */
 export function refusalToError(refusal: Refusal, options?: { cause?: unknown }): ConnectError {
   const details: { desc: DescMessage; value: MessageInitShape<DescMessage> }[] = [
     detail(ErrorInfoSchema, {
@@ -80,6 +87,10 @@ export function refusalToError(refusal: Refusal, options?: { cause?: unknown }):
         })),
       }),
     );
+  }
+  if (refusal.subject !== undefined) {
+    const { reason: type, subject, message: description } = refusal;
+    details.push(detail(PreconditionFailureSchema, { violations: [{ type, subject, description }] }));
   }
   if (refusal.retryAfterSeconds !== undefined) {
     details.push(

@@ -1,7 +1,8 @@
-// One statement that appends the events of many reports: event, contents, state, message, audit row and kept answer of each
-// commit together or not at all.
+// One statement that appends the events of many reports: event, contents, state, message, audit row, kept answer and command to
+// the registry of each commit together or not at all.
 import type { Sql } from "#chassis/database.ts";
 import { type Jejak, jejakOf } from "./domain/kemiripan.ts";
+import { EFEK_RECORD, efekRow } from "./efek-row.ts";
 import { digestOf } from "./postgres-jejak.ts";
 import { separate } from "./sensitif.ts";
 import { STATE_COLUMNS, STATE_RECORD, stateRow } from "./state-row.ts";
@@ -25,7 +26,7 @@ export async function appendStatement(
 const STATEMENT = `
 with incoming as materialized (
   select * from json_to_recordset($1::json) as r(
-    ${STATE_RECORD},
+    ${STATE_RECORD}, ${EFEK_RECORD},
     peristiwa text, pelaku text, tingkat text, waktu timestamptz, alasan text, data jsonb, isi text, sensitif text, jejak json,
     event_id uuid, topic text, key text, type text, payload text, event_subject text, traceparent text, event_time timestamptz,
     actor text, role text, action text, resource text, audit_wilayah text, audit_traceparent text, audit_at timestamptz,
@@ -61,6 +62,14 @@ with incoming as materialized (
 ), told as (
   insert into outbox (id, aggregatetype, aggregateid, type, payload, subject, traceparent, created_at)
   select event_id, topic, key, type, decode(payload, 'base64'), event_subject, traceparent, event_time from fresh
+), commanded as (
+  insert into perintah_efek (id, laporan, versi, traceparent) select event_id, id, versi, traceparent from fresh where commands
+), left_for_transit as (
+  insert into perpindahan (laporan, sejak, periksa_at) select id, transit_since, transit_since from fresh
+  where transit_since is not null on conflict (laporan) do nothing
+), left_transit as (
+  update perpindahan p set selesai_at = fresh.waktu from fresh
+  where p.laporan = fresh.id and fresh.transit_is_over and p.selesai_at is null
 ), audited as (
   insert into audit (created_at, subject, role, action, resource, wilayah, traceparent)
   select audit_at, actor, role, action, resource, audit_wilayah, audit_traceparent from fresh
@@ -74,6 +83,7 @@ function toRow({ id, peristiwa, laporan, event, audit, answer }: AppendCommand) 
   const said = "isi" in peristiwa ? separate(peristiwa.isi) : undefined;
   return {
     ...stateRow(id, laporan),
+    ...efekRow(laporan),
     peristiwa: peristiwa.jenis,
     pelaku: peristiwa.pelaku,
     tingkat: peristiwa.tingkat,
@@ -119,10 +129,25 @@ function dataOf(peristiwa: Peristiwa): object {
       return { kemiripan: peristiwa.kemiripan };
     case "disahkan":
       return { nomorKeputusan: peristiwa.nomorKeputusan };
+    case "berlaku": {
+      const { perintah, hasil } = peristiwa;
+      return { perintah, hasil };
+    }
+    case "gagal_berlaku": {
+      const { perintah, keterangan } = peristiwa;
+      return { perintah, keterangan };
+    }
+    case "diulang":
+      return { perintah: peristiwa.perintah };
+    case "dibetulkan":
+    case "dicabut":
+      return { nomorPutusan: peristiwa.nomorPutusan };
     case "diverifikasi":
     case "dikembalikan":
     case "ditolak":
     case "dibatalkan":
+    case "perpindahan_dibatalkan":
+    case "perpindahan_kedaluwarsa":
       return {};
     default:
       return peristiwa satisfies never;

@@ -15,16 +15,24 @@ import {
 } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
 import {
   KemiripanDisisihkanSchema,
+  LaporanBerlakuSchema,
   LaporanDiajukanKembaliSchema,
   LaporanDiajukanSchema,
   LaporanDibatalkanSchema,
+  LaporanDibetulkanSchema,
+  LaporanDicabutSchema,
   LaporanDikembalikanSchema,
   LaporanDisahkanSchema,
   LaporanDitolakSchema,
+  LaporanDiulangSchema,
   LaporanDiverifikasiSchema,
+  LaporanGagalBerlakuSchema,
+  PerpindahanDibatalkanSchema,
+  PerpindahanKedaluwarsaSchema,
 } from "#gen/lampid/pelaporan/v1/pelaporan_events_pb.ts";
 import type { Dasar, Kemiripan } from "./domain/kemiripan.ts";
 import { type JenisLaporan, type JenisPeristiwa, type Status, statusSetelah } from "./domain/laporan.ts";
+import { efekMessage } from "./efek-messages.ts";
 import type { Laporan, Peristiwa, Ringkasan, Riwayat } from "./store.ts";
 
 const JENIS: Readonly<Record<JenisLaporan, MessageJenis>> = {
@@ -41,6 +49,8 @@ const STATUS: Readonly<Record<Status, MessageStatus>> = {
   dikembalikan: MessageStatus.DIKEMBALIKAN,
   ditolak: MessageStatus.DITOLAK,
   dibatalkan: MessageStatus.DIBATALKAN,
+  dicabut: MessageStatus.DICABUT,
+  pindah_batal: MessageStatus.PINDAH_BATAL,
 };
 
 const TRANSISI: Readonly<Record<JenisPeristiwa, TransisiJenis>> = {
@@ -51,6 +61,13 @@ const TRANSISI: Readonly<Record<JenisPeristiwa, TransisiJenis>> = {
   diajukan_kembali: TransisiJenis.DIAJUKAN_KEMBALI,
   ditolak: TransisiJenis.DITOLAK,
   dibatalkan: TransisiJenis.DIBATALKAN,
+  berlaku: TransisiJenis.BERLAKU,
+  gagal_berlaku: TransisiJenis.GAGAL_BERLAKU,
+  diulang: TransisiJenis.DIULANG,
+  dibetulkan: TransisiJenis.DIBETULKAN,
+  dicabut: TransisiJenis.DICABUT,
+  perpindahan_dibatalkan: TransisiJenis.PERPINDAHAN_DIBATALKAN,
+  perpindahan_kedaluwarsa: TransisiJenis.PERPINDAHAN_KEDALUWARSA,
   kemiripan_disisihkan: TransisiJenis.KEMIRIPAN_DISISIHKAN,
 };
 
@@ -71,6 +88,13 @@ const EVENTS = {
   diajukan_kembali: LaporanDiajukanKembaliSchema,
   ditolak: LaporanDitolakSchema,
   dibatalkan: LaporanDibatalkanSchema,
+  berlaku: LaporanBerlakuSchema,
+  gagal_berlaku: LaporanGagalBerlakuSchema,
+  diulang: LaporanDiulangSchema,
+  dibetulkan: LaporanDibetulkanSchema,
+  dicabut: LaporanDicabutSchema,
+  perpindahan_dibatalkan: PerpindahanDibatalkanSchema,
+  perpindahan_kedaluwarsa: PerpindahanKedaluwarsaSchema,
   kemiripan_disisihkan: KemiripanDisisihkanSchema,
 } as const satisfies Record<JenisPeristiwa, DescMessage>;
 
@@ -101,8 +125,9 @@ export function laporanMessage(id: string, laporan: Laporan): LaporanMessage {
 
 /** All but isi. */
 export function keptMessage(id: string, laporan: Laporan): LaporanMessage {
-  const { alasan, kemiripan } = laporan;
-  const about = { alasan, kemiripan: kemiripan.map(kemiripanMessage) };
+  const { alasan, nomorPutusan, efek } = laporan;
+  const kemiripan = laporan.kemiripan.map(kemiripanMessage);
+  const about = { alasan, nomorPutusan, kemiripan, ...(efek && { efek: efekMessage(efek) }) };
   return create(LaporanSchema, { ...ringkasanInit({ ...laporan, id }), ...about });
 }
 
@@ -110,13 +135,13 @@ export function ringkasanMessage(ringkasan: Ringkasan): LaporanMessage {
   return create(LaporanSchema, ringkasanInit(ringkasan));
 }
 
-export function transisiMessage({ jenis, tingkat, waktu, ...event }: Riwayat): TransisiMessage {
+export function transisiMessage({ jenis, perintah, tingkat, waktu, ...event }: Riwayat): TransisiMessage {
   return create(TransisiSchema, {
     versi: event.versi,
     pelaku: event.pelaku,
     alasan: event.alasan,
     jenis: TRANSISI[jenis],
-    status: STATUS[statusSetelah[jenis]],
+    status: STATUS[statusSetelah(jenis, perintah)],
     peran: tingkat,
     waktu: timestampFromDate(waktu),
   });
@@ -140,6 +165,11 @@ export function eventMessage(
     pelaku,
     waktu: timestampFromDate(waktu),
   };
+  if (jenis === "berlaku" || jenis === "gagal_berlaku") {
+    // What the registry says in words is for people who may read the report.
+    const efek = { ...efekMessage(laporan.efek!), keterangan: "" };
+    return { schema, message: create(schema as typeof LaporanBerlakuSchema, { perubahan, efek }) };
+  }
   return { schema, message: create(schema as typeof LaporanDiajukanSchema, { perubahan }) };
 }
 

@@ -25,7 +25,8 @@ export async function findSimilar(
              and ($2::date is null or j.lahir between $2::date - 1 and $2::date + 1)
              and j.laporan is distinct from $5
              and (l.status in ('diajukan', 'diverifikasi', 'dikembalikan')
-               or l.status = 'disahkan' and (l.jenis <> 'pindah' or j.dalam_perjalanan and l.updated_at > $4))
+               or l.status = 'disahkan' and (l.jenis <> 'pindah' or j.dalam_perjalanan and l.updated_at > $4
+                 and not exists (select 1 from perpindahan p where p.laporan = l.id and p.selesai_at is not null)))
            order by mirip desc, l.id limit ${MAX_KANDIDAT}`,
     values: [[...asked.keys()], lahir?.tanggal ?? null, lahir?.nama ?? null, perjalananSejak, except ?? null],
   });

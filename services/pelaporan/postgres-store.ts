@@ -1,11 +1,12 @@
 // Reports in PostgreSQL: an append-only table of events, and the state beside it (docs/decisions/0017).
 import { appendToAudit } from "#chassis/audit.ts";
 import type { Database, Sql } from "#chassis/database.ts";
-import { refuse } from "#chassis/refusal.ts";
+import { type Refused, refuse } from "#chassis/refusal.ts";
 import { NATION } from "#chassis/wilayah.ts";
 import { openAppender } from "./append-batch.ts";
 import { fold } from "./domain/laporan.ts";
 import { findSimilar } from "./postgres-jejak.ts";
+import { pengirimanOf } from "./postgres-pengiriman-store.ts";
 import { unite } from "./sensitif.ts";
 import type { Laporan, LaporanStore, ListQuery, Peristiwa, Ringkasan } from "./store.ts";
 
@@ -22,6 +23,8 @@ export function postgresLaporanStore(db: Database): LaporanStore {
     },
 
     find: (id, asOf) => findLaporan(db, id, asOf),
+
+    pengiriman: (id) => pengirimanOf(db, id),
 
     async isiOf(id, versi) {
       const { rows } = await db.query({
@@ -45,11 +48,11 @@ export function postgresLaporanStore(db: Database): LaporanStore {
     async history(id, after, limit) {
       const { rows } = await db.query({
         name: "laporan-history",
-        text: `select versi, jenis, pelaku, tingkat, alasan, waktu from peristiwa
+        text: `select versi, jenis, pelaku, tingkat, alasan, waktu, data->>'perintah' as perintah from peristiwa
                where laporan = $1 and versi > $2 order by versi limit $3`,
         values: [id, after, limit],
       });
-      return rows;
+      return rows.map((row) => ({ ...row, perintah: row.perintah ?? undefined }));
     },
 
     similar: (query) => findSimilar(db, query),
@@ -79,11 +82,15 @@ export function postgresLaporanStore(db: Database): LaporanStore {
 
     async append(command) {
       if (await appender.append(command)) return;
-      throw refuse("conflict", "ETAG_MISMATCH", "another decision on this report came first; read it again");
+      throw eventCameFirst();
     },
 
     appendNumbered: appender.appendNumbered,
   };
+}
+
+export function eventCameFirst(): Refused {
+  return refuse("conflict", "ETAG_MISMATCH", "another decision on this report came first; read it again");
 }
 
 /** A report has a handful of events, so its state is their fold, also when it is as of a time. */

@@ -26,11 +26,15 @@ import {
 import {
   ApproveLaporanRequestSchema,
   CancelLaporanRequestSchema,
+  CancelPerpindahanRequestSchema,
+  CorrectLaporanRequestSchema,
   DismissKemiripanRequestSchema,
   type PelaporanService,
+  ReapplyLaporanRequestSchema,
   RejectLaporanRequestSchema,
   ResubmitLaporanRequestSchema,
   ReturnLaporanRequestSchema,
+  RevokeLaporanRequestSchema,
   SubmitLaporanRequestSchema,
   VerifyLaporanRequestSchema,
   type WatchLaporanRequest,
@@ -43,7 +47,6 @@ import { type Penolakan, penolakan } from "./domain/penolakan.ts";
 import { decideSubmit, decideTransisi, type Keadaan, type Putusan, type Transisi } from "./domain/putusan.ts";
 import type { Feed } from "./feed.ts";
 import {
-  eventMessage,
   idOf,
   jenisOf,
   keptMessage,
@@ -53,6 +56,8 @@ import {
   statusOf,
   transisiMessage,
 } from "./messages.ts";
+import { pengirimanMessage } from "./pengiriman.ts";
+import { outboxEvent } from "./perubahan.ts";
 import type { AppendCommand, Laporan, LaporanStore, Peristiwa } from "./store.ts";
 import { type Saringan, watchLaporan } from "./watch.ts";
 
@@ -61,6 +66,8 @@ export type Deps = {
   feed: Feed;
   wilayah: WilayahIndex;
   clock: () => Date;
+  /** Told of each committed command to the registry. */
+  onCommanded?: () => void;
 };
 
 /** What waits for each level. */
@@ -84,6 +91,7 @@ export function pelaporanService({
   feed,
   wilayah,
   clock,
+  onCommanded = () => {},
 }: Deps): ServiceImpl<typeof PelaporanService> {
   const keadaanOf = (ctx: HandlerContext, now: Date): Keadaan => ({
     pelaku: callerOf(ctx),
@@ -118,6 +126,7 @@ export function pelaporanService({
       );
       const command = appendOf(ctx, key, id, before, peristiwa);
       await store.append(command);
+      if (command.laporan.efek?.status === "menunggu") onCommanded();
       return { laporan: laporanMessage(id, command.laporan) };
     });
   }
@@ -160,23 +169,12 @@ export function pelaporanService({
     peristiwa: Peristiwa,
   ): AppendCommand {
     const laporan = evolve(before, peristiwa);
-    const { schema, message } = eventMessage(id, peristiwa, laporan);
-    const name = laporanName(id);
     return {
       id,
       peristiwa,
       laporan,
-      event: {
-        topic: "laporan-events",
-        key: name,
-        subject: name,
-        id: uuidv7(),
-        type: schema.typeName,
-        time: peristiwa.waktu.toISOString(),
-        traceparent: actorOf(ctx).traceparent,
-        data: toBinary(schema, message),
-      },
-      audit: auditOf(ctx, name, laporan.kodeWilayah, peristiwa.waktu),
+      event: outboxEvent(id, peristiwa, laporan, actorOf(ctx).traceparent),
+      audit: auditOf(ctx, laporanName(id), laporan.kodeWilayah, peristiwa.waktu),
       answer: { key, response: toBinary(LaporanSchema, keptMessage(id, laporan)) },
     };
   }
@@ -247,12 +245,37 @@ export function pelaporanService({
         alasan: request.alasan,
       }),
 
+    correctLaporan: (request, ctx) =>
+      decide(ctx, CorrectLaporanRequestSchema, request, {
+        jenis: "correct",
+        isi: request.isi!,
+        alasan: request.alasan,
+        nomorPutusan: request.nomorPutusan,
+      }),
+
+    revokeLaporan: (request, ctx) =>
+      decide(ctx, RevokeLaporanRequestSchema, request, {
+        jenis: "revoke",
+        alasan: request.alasan,
+        nomorPutusan: request.nomorPutusan,
+      }),
+
+    cancelPerpindahan: (request, ctx) =>
+      decide(ctx, CancelPerpindahanRequestSchema, request, {
+        jenis: "cancelPerpindahan",
+        alasan: request.alasan,
+      }),
+
+    reapplyLaporan: (request, ctx) => decide(ctx, ReapplyLaporanRequestSchema, request, { jenis: "reapply" }),
+
     async getLaporan({ name, asOf }, ctx) {
       const id = idOf(name);
       await auditReading(ctx, id);
       const laporan = await store.find(id, asOf && timestampDate(asOf));
       if (!laporan) throw notFound();
-      return { laporan: laporanMessage(id, laporan) };
+      const message = laporanMessage(id, laporan);
+      if (!asOf) message.pengiriman = (await store.pengiriman(id)).map(pengirimanMessage);
+      return { laporan: message };
     },
 
     async listLaporan(request, ctx) {

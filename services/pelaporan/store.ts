@@ -3,21 +3,26 @@ import type { AuditEntry } from "#chassis/audit.ts";
 import type { IdempotencyKey, StoredAnswer } from "#chassis/idempotency.ts";
 import type { OutboxEvent } from "#chassis/outbox.ts";
 import type { IsiLaporan } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
+import type { JenisPerintah } from "./domain/efek.ts";
 import type { Kandidat } from "./domain/kemiripan.ts";
 import type {
   JenisLaporan,
   JenisPeristiwa,
   Laporan as LaporanOf,
+  Peran,
   Peristiwa as PeristiwaOf,
   Status,
-  Tingkat,
 } from "./domain/laporan.ts";
+import type { Pengiriman } from "./domain/pengiriman.ts";
 
 export type Laporan = LaporanOf<IsiLaporan>;
 export type Peristiwa = PeristiwaOf<IsiLaporan>;
 
 /** A report as lists have it. */
-export type Ringkasan = Omit<Laporan, "isi" | "versiIsi" | "alasan" | "kemiripan" | "tingkat"> & {
+export type Ringkasan = Omit<
+  Laporan,
+  "isi" | "versiIsi" | "alasan" | "kemiripan" | "tingkat" | "efek" | "nomorPutusan"
+> & {
   id: string;
 };
 
@@ -26,7 +31,9 @@ export type Riwayat = {
   versi: number;
   jenis: JenisPeristiwa;
   pelaku: string;
-  tingkat: Tingkat;
+  tingkat: Peran;
+  /** Of what concerns the effect alone. */
+  perintah: JenisPerintah | undefined;
   alasan: string;
   waktu: Date;
 };
@@ -57,6 +64,8 @@ export type LaporanStore = {
   wilayahOf: (id: string) => Promise<string | undefined>;
   /** The fold of its events up to `asOf`; undefined when there was none. */
   find: (id: string, asOf?: Date) => Promise<Laporan | undefined>;
+  /** How far the systems outside were told of what it did last. */
+  pengiriman: (id: string) => Promise<Pengiriman[]>;
   /** What it said after event number `versi`; undefined when there is no such report. */
   isiOf: (id: string, versi: number) => Promise<IsiLaporan | undefined>;
   /** The first submitted first, then by id. */
@@ -72,7 +81,7 @@ export type LaporanStore = {
   /** What this request was answered before. */
   answered: (key: IdempotencyKey) => Promise<StoredAnswer | undefined>;
   /**
-   * Event, contents, state, outbox, audit and kept answer, or nothing.
+   * Event, contents, state, outbox, audit, kept answer and, if the event gives one, the command to the registry, or nothing.
    * Throws Refused ABORTED when another has added the event of this number.
    */
   append: (command: AppendCommand) => Promise<void>;

@@ -1,6 +1,6 @@
 // PendudukService: contract to domain to store and back. Rules are in domain/, SQL in postgres-store.ts.
 import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { v7 as uuidv7 } from "uuid";
 import type { AuditEntry } from "#chassis/audit.ts";
@@ -11,7 +11,7 @@ import { fingerprintOf, idempotencyKeyOf, replayed } from "#chassis/idempotency.
 import { methodName } from "#chassis/interceptors.ts";
 import type { OutboxEvent } from "#chassis/outbox.ts";
 import { pageSizeOf, readPageToken, UUID_PART, writePageToken } from "#chassis/page-token.ts";
-import { type Refused, refuse, refuseFields } from "#chassis/refusal.ts";
+import { refuse, refuseFields } from "#chassis/refusal.ts";
 import { kecamatanOf, NATION, provinsiOf, type WilayahIndex } from "#chassis/wilayah.ts";
 import {
   BiodataDiperbaruiSchema,
@@ -36,6 +36,7 @@ import { biodataChange, checkBiodataChange, snakeCase } from "./biodata.ts";
 import { checkFamily, headFirst } from "./domain/kartu-keluarga.ts";
 import { compareExact, compareText, type Outcome } from "./domain/ktp.ts";
 import { isRealDate, maskNik, nikPrefix, nomorKkPrefix, withSerial } from "./domain/nik.ts";
+import { absence } from "./domain/peristiwa/penolakan.ts";
 import { decideRegistration } from "./domain/registration.ts";
 import { successorOf } from "./domain/retired-wilayah.ts";
 import { exportFieldsFor, exportMessageOf } from "./export-message.ts";
@@ -48,6 +49,7 @@ import {
   pendudukName,
   sexOf,
 } from "./messages.ts";
+import { refusedBy, serialsExhausted } from "./refusals.ts";
 import type { KartuKeluargaRecord, PendudukRecord, PendudukStore, PendudukTransaction } from "./store.ts";
 
 export type Deps = {
@@ -61,6 +63,8 @@ const EXPORT_BATCH = 500;
 
 /** A similarity as PostgreSQL writes it in a page token: 0 to 1. */
 const SIMILARITY_PART = /^(1|0(\.\d{1,12})?)$/;
+
+const ADDRESS = ["alamat", "rt", "rw"];
 
 const UNKNOWN_WILAYAH = {
   field: "kode_wilayah",
@@ -255,6 +259,10 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
             waktu: timestampFromDate(now),
           },
         );
+        // Their address is that of the card they left or are to join: it comes by a report.
+        if (before.status === Status.DALAM_PERPINDAHAN && ADDRESS.some((field) => field in change)) {
+          throw refusedBy({ sebab: "IN_TRANSIT", subjek: biodata.name });
+        }
         await tx.update(id, change, now, event.id);
         await tx.append(event, auditOf(ctx, actor, biodata.name, before.kodeWilayah, now));
         const after = { ...before, ...change, revision: before.revision + 1, updatedAt: now };
@@ -283,6 +291,9 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
           if (resident.nomorKk !== "") {
             throw refuse("precondition", "ALREADY_IN_KK", `anggota[${index}] already is in a family card`);
           }
+          // Who is on the way or abroad comes back by a report, or the ledger would never hear of it.
+          const sebab = absence(resident);
+          if (sebab) throw refusedBy({ sebab, subjek: `anggota[${index}]` });
           return { id: resident.id, nik, nama: resident.nama, shdk };
         });
         const prefix = nomorKkPrefix(request.kodeWilayah, civilDate(now));
@@ -312,9 +323,13 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
       return takeSerial(() => store.idempotently(key, CreateKartuKeluargaResponseSchema, work));
     },
 
-    async getKartuKeluarga({ kunci }, ctx) {
+    async getKartuKeluarga({ kunci, asOf }, ctx) {
       const key = kunci.case === "nomorKk" ? { nomorKk: kunci.value } : { id: idOf(kunci.value ?? "") };
-      return { kartuKeluarga: kartuKeluargaMessage(visible(ctx, await store.findKartuKeluarga(key))) };
+      // Who may see the card may see what it was, wherever it was then.
+      const now = visible(ctx, await store.findKartuKeluarga(key));
+      const record = asOf ? await store.findKartuKeluarga(key, timestampDate(asOf)) : now;
+      if (!record) throw refuse("notFound", "NOT_FOUND", "there was no such record at that time");
+      return { kartuKeluarga: kartuKeluargaMessage(record) };
     },
 
     async verifyKtp(request) {
@@ -400,14 +415,6 @@ function eventOf<Desc extends DescMessage>(
 
 function auditOf(ctx: HandlerContext, actor: Actor, resource: string, wilayah: string, at: Date): AuditEntry {
   return { ...actor, action: methodName(ctx), resource, wilayah, at };
-}
-
-function serialsExhausted(what: string): Refused {
-  return refuse(
-    "exhausted",
-    "SERIALS_EXHAUSTED",
-    `every serial of this ${what} prefix is given out (0001 to 9999)`,
-  );
 }
 
 function cocok(outcome: Outcome): Cocok {

@@ -30,8 +30,16 @@ const SERVICES: Record<string, string[]> = {
   ],
   statistik: ["lampid.statistik.v1.StatistikService"],
   notifikasi: ["lampid.notifikasi.v1.NotifikasiService"],
-  pelaporan: ["lampid.pelaporan.v1.PelaporanService", "lampid.pelaporan.v1.PemeliharaanService"],
-  integrasi: ["google.longrunning.Operations", "lampid.integrasi.v1.SinkronisasiService"],
+  pelaporan: [
+    "lampid.pelaporan.v1.PelaporanInternalService",
+    "lampid.pelaporan.v1.PelaporanService",
+    "lampid.pelaporan.v1.PemeliharaanService",
+  ],
+  integrasi: [
+    "google.longrunning.Operations",
+    "lampid.integrasi.v1.PengirimanService",
+    "lampid.integrasi.v1.SinkronisasiService",
+  ],
   dukcapil: ["lampid.dukcapil.v1.DukcapilHubService"],
 };
 /** What the mesh offers to itself alone. */
@@ -39,6 +47,7 @@ const INTERNAL = [
   "lampid.pelaporan.v1.PemeliharaanService",
   "lampid.penggabungan.v1.PenggabunganService",
   "lampid.peristiwa.v1.PeristiwaService",
+  "lampid.pelaporan.v1.PelaporanInternalService",
   "lampid.dukcapil.v1.DukcapilHubService",
 ];
 SERVICES.gateway = Object.values(SERVICES)

@@ -120,6 +120,16 @@ describe("npm run sync", () => {
     await assertStatisticsAgree(sql);
   });
 
+  test("who was registered meanwhile comes back from the hub, acknowledged", async () => {
+    const pending = "select count(*) from penduduk where perubahan_lokal is not null";
+    const registered = await sql.number("penduduk", pending);
+    const told = "select count(*) from pengiriman where status = 2";
+    await eventually(async () => (await sql.number("integrasi", told)) === registered, RUN_LIMIT_MS);
+    const { code, stdout, stderr } = await sync("--since", "terakhir");
+    assert.equal(code, 0, stdout + stderr);
+    assert.equal(await sql.number("penduduk", pending), 0);
+  });
+
   test("again: nothing changed, and --since terakhir has nothing to do", async () => {
     const before = await sql.rows(
       "penduduk",

@@ -33,7 +33,9 @@ export const pusat = as("admin_pusat", "ID");
 
 export type Reports = Awaited<ReturnType<typeof openReports>>;
 
-export async function openReports(options: ComponentOptions = {}) {
+export type ReportsOptions = ComponentOptions & { onCommanded?: () => void };
+
+export async function openReports({ onCommanded = () => {}, ...options }: ReportsOptions = {}) {
   const database = await createTestDatabase("pelaporan");
   const db = openDatabase({ url: database.url, name: "test", log: createLogger("test", "silent") });
   const wilayah = loadWilayah();
@@ -48,6 +50,7 @@ export async function openReports(options: ComponentOptions = {}) {
       feed: openFeed({ store: postgresFeedStore(sql), end: end.signal, pollMs: 20, maxWatchers: 8 }),
       wilayah,
       clock: () => new Date(now),
+      onCommanded,
     });
   const client = await componentClient(PelaporanService, serviceOn(db), options);
 
@@ -136,23 +139,6 @@ export function kelahiran(over: object = {}): Isi {
   };
 }
 
-export function pindah(over: object = {}): Isi {
-  return {
-    pelapor,
-    formulir: {
-      case: "pindah",
-      value: {
-        nomorKk: `320101010120${String(++persons).padStart(4, "0")}`,
-        kodeWilayahTujuan: "33.01.01.2001",
-        alamatTujuan: "Jl. Melati 1",
-        klasifikasi: Klasifikasi.ANTAR_PROVINSI,
-        alasan: AlasanPindah.PEKERJAAN,
-        ...over,
-      },
-    },
-  };
-}
-
 export function datang(nomorSkpwni: string): Isi {
   return {
     pelapor,
@@ -177,6 +163,24 @@ export function kematian(over: object = {}): Isi {
         tempatKematian: "Cibinong",
         sebab: Sebab.SAKIT_ATAU_TUA,
         saksi: { nik: "3201010101700001", nama: "Ali" },
+        ...over,
+      },
+    },
+  };
+}
+
+/** Into another kabupaten, so by way of transit. */
+export function pindah(over: object = {}): Isi {
+  return {
+    pelapor,
+    formulir: {
+      case: "pindah",
+      value: {
+        nomorKk: `320101010120${String(++persons).padStart(4, "0")}`,
+        kodeWilayahTujuan: "32.04.05.2001",
+        alamatTujuan: "Jalan Melati 5",
+        klasifikasi: Klasifikasi.ANTAR_KABUPATEN,
+        alasan: AlasanPindah.PEKERJAAN,
         ...over,
       },
     },

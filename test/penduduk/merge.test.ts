@@ -52,7 +52,8 @@ after(async () => {
   await testDatabase?.drop();
 });
 beforeEach(async () => {
-  await db.query("truncate penduduk, kartu_keluarga, hub_disisihkan, penggabungan_batch, outbox, audit");
+  await db.query(`truncate penduduk, kartu_keluarga, riwayat_keanggotaan, riwayat_kartu_keluarga, hub_disisihkan,
+    penggabungan_batch, outbox, audit cascade`);
 });
 
 type Flags = { ujiCoba?: boolean; paksa?: boolean; koreksi?: boolean; sinkronisasi?: string };
@@ -266,6 +267,21 @@ describe("into a registry that has rows", () => {
     ]);
   });
 
+  test("what families were before is remembered, and of rows that change no family nothing", async () => {
+    const history = () =>
+      db.query("select kartu_keluarga is null as none, shdk from riwayat_keanggotaan order by urutan");
+    await mergeRows([hubRow(2, { versi: 50n, nama: "Budi Baru" })]);
+    assert.deepEqual((await history()).rows, []);
+    await mergeRows([hubRow(2, { versi: 60n, nomorKk: "", shdk: 0 }), hubRow(3, { versi: 61n, status: 2 })]);
+    assert.deepEqual((await history()).rows, [
+      { none: false, shdk: 4 },
+      { none: false, shdk: 4 },
+    ]);
+    await mergeRows([hubRow(1, { versi: 70n, alamat: "Jl. Baru 1" })]);
+    const { rows } = await db.query("select alamat, kode_wilayah from riwayat_kartu_keluarga");
+    assert.deepEqual(rows, [{ alamat: "Jl. Melati No. 12", kode_wilayah: "32.01.01.1006" }]);
+  });
+
   test("a withdrawn row closes its resident, once", async () => {
     const gone = hubRow(1, { versi: 60n, dihapus: true });
     assert.deepEqual(counts((await mergeRows([gone])).hasil), { ditutup: 1 });
@@ -321,6 +337,34 @@ describe("a change made here", () => {
       versi: 91,
     });
     await assertAgreesWithHub([hubRow(1, { versi: 91n }), hubRow(2), hubRow(3)]);
+  });
+
+  test("is read as the hub is to have it, under the id by which it waits, with the others as the hub has them", async () => {
+    // Only this registry knows them.
+    const here = hubRow(4, { nomorKk: "", shdk: 0 });
+    await mergeRows([here], { koreksi: true });
+    await db.query("update penduduk set perubahan_lokal = $1 where id_hub is null", [EVENT]);
+    const stored = await db.query(
+      "select 'penduduk/' || id as name from penduduk order by id_hub nulls last",
+    );
+    const names = stored.rows.map(({ name }) => name);
+    const nobody = "penduduk/00000000-0000-7000-8000-000000000000";
+    const { penduduk } = await client.readPenduduk({ penduduk: [...names, nobody] }, integrasi);
+    const byName = new Map(penduduk.map((each) => [each.name, each.penduduk!]));
+    assert.deepEqual(
+      names.map((name) => byName.get(name)),
+      [
+        { ...hubRow(1), nama: "Diubah", peristiwa: EVENT },
+        hubRow(2),
+        hubRow(3),
+        { ...here, id: 0n, versi: 0n, peristiwa: EVENT },
+      ],
+    );
+    assert.equal(byName.size, 4, "who is not there is left out");
+    await assertRefused(
+      client.readPenduduk({ penduduk: names }, as("admin_pusat", "ID")),
+      "PermissionDenied",
+    );
   });
 
   test("gives way when a person says so", async () => {

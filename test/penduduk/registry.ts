@@ -4,6 +4,8 @@ import { type Database, openDatabase } from "#chassis/database.ts";
 import { createLogger } from "#chassis/log.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import { PendudukService } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
+import { PeristiwaService } from "#gen/lampid/peristiwa/v1/peristiwa_service_pb.ts";
+import { peristiwaService } from "../../services/penduduk/peristiwa/service.ts";
 import { postgresPendudukStore } from "../../services/penduduk/postgres-store.ts";
 import { pendudukService } from "../../services/penduduk/service.ts";
 import { as, type ComponentOptions, componentClient } from "../harness/component.ts";
@@ -26,11 +28,21 @@ export async function openRegistry(options: ComponentOptions = {}) {
   const serviceOn = (sql: Database): ServiceImpl<typeof PendudukService> =>
     pendudukService({ store: postgresPendudukStore(sql), wilayah, clock: () => NOW });
   const client = await componentClient(PendudukService, serviceOn(db), options);
+  let now = NOW;
+  const openPeristiwa = () =>
+    componentClient(PeristiwaService, peristiwaService({ db, wilayah, clock: () => now }), options);
+  const peristiwa = await openPeristiwa();
 
   return {
     url: database.url,
     db,
     client,
+    /** Reports take effect at {@link NOW}, or at the time that was last set. */
+    peristiwa,
+    openPeristiwa,
+    setTime(at: Date) {
+      now = at;
+    },
     /** A client of another process over the same database. */
     openReplica: () => componentClient(PendudukService, serviceOn(db), options),
     /** Rows of residents, events, audit and kept answers. */

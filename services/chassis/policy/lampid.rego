@@ -11,6 +11,9 @@ officers := {"operator", "supervisor", "admin_kota", "admin_pusat"}
 
 admins := {"admin_kota", "admin_pusat"}
 
+# Who reads the population ledger.
+ledger_readers := {"supervisor", "admin_kota", "admin_pusat", "mitra"}
+
 # Each decides at its own level of a report; which, the report's domain says.
 deciders := {"supervisor", "admin_kota"}
 
@@ -54,6 +57,10 @@ methods := {
 	"lampid.pelaporan.v1.PelaporanService/RejectLaporan": {"roles": deciders, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/CancelLaporan": {"roles": {"operator"}, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/DismissKemiripan": {"roles": {"supervisor"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/CorrectLaporan": {"roles": {"admin_kota"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/RevokeLaporan": {"roles": {"admin_kota"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/CancelPerpindahan": {"roles": {"admin_kota"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/ReapplyLaporan": {"roles": {"admin_kota"}, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/GetLaporan": {"roles": officers, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/ListLaporan": {"roles": officers, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/WatchLaporan": {"roles": officers, "scoped": true},
@@ -62,11 +69,25 @@ methods := {
 	"lampid.statistik.v1.StatistikService/GetStats": {"roles": {"admin_pusat"}, "scoped": false},
 	"lampid.statistik.v1.StatistikService/GetKecamatanStats": {"roles": admins, "scoped": true},
 	"lampid.statistik.v1.StatistikService/WatchStats": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.statistik.v1.StatistikService/GetLedger": {
+		"roles": ledger_readers,
+		"scoped": true, "scope": "statistik.read",
+	},
+	"lampid.statistik.v1.StatistikService/GetLedgerSeries": {
+		"roles": ledger_readers,
+		"scoped": true, "scope": "statistik.read",
+	},
+	"lampid.statistik.v1.StatistikService/GetLampidStats": {
+		"roles": ledger_readers,
+		"scoped": true, "scope": "statistik.read",
+	},
 	"lampid.notifikasi.v1.NotifikasiService/ListPesan": {
 		"roles": {"supervisor", "admin_kota", "admin_pusat"},
 		"scoped": true,
 	},
 	"lampid.notifikasi.v1.NotifikasiService/ResendPesan": {"roles": admins, "scoped": true},
+	"lampid.notifikasi.v1.NotifikasiService/GetPreferensi": {"roles": officers, "scoped": true},
+	"lampid.notifikasi.v1.NotifikasiService/UpdatePreferensi": {"roles": officers, "scoped": true},
 	"lampid.integrasi.v1.SinkronisasiService/StartSinkronisasi": {"roles": {"admin_pusat"}, "scoped": false},
 	"lampid.integrasi.v1.SinkronisasiService/GetSinkronisasi": {"roles": {"admin_pusat"}, "scoped": false},
 	"lampid.integrasi.v1.SinkronisasiService/ListSinkronisasi": {"roles": {"admin_pusat"}, "scoped": false},
@@ -78,6 +99,9 @@ methods := {
 	"lampid.integrasi.v1.SinkronisasiService/GetKarantina": {"roles": {"admin_pusat"}, "scoped": false},
 	"lampid.integrasi.v1.SinkronisasiService/RetryKarantina": {"roles": {"admin_pusat"}, "scoped": false},
 	"lampid.integrasi.v1.SinkronisasiService/DismissKarantina": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.integrasi.v1.PengirimanService/ListPengiriman": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.integrasi.v1.PengirimanService/GetPengiriman": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.integrasi.v1.PengirimanService/RetryPengiriman": {"roles": {"admin_pusat"}, "scoped": false},
 	"google.longrunning.Operations/GetOperation": {"roles": {"admin_pusat"}, "scoped": false},
 	"google.longrunning.Operations/ListOperations": {"roles": {"admin_pusat"}, "scoped": false},
 	"google.longrunning.Operations/CancelOperation": {"roles": {"admin_pusat"}, "scoped": false},
@@ -85,7 +109,10 @@ methods := {
 	"google.longrunning.Operations/DeleteOperation": {"roles": {"admin_pusat"}, "scoped": false},
 	"lampid.penggabungan.v1.PenggabunganService/MergePenduduk": {"roles": {"service"}, "scoped": false},
 	"lampid.penggabungan.v1.PenggabunganService/HitungPenduduk": {"roles": {"service"}, "scoped": false},
+	"lampid.penggabungan.v1.PenggabunganService/ReadPenduduk": {"roles": {"service"}, "scoped": false},
 	"lampid.peristiwa.v1.PeristiwaService/ApplyPeristiwa": {"roles": {"service"}, "scoped": false},
+	"lampid.pelaporan.v1.PelaporanInternalService/GetKontakPelapor": {"roles": {"service"}, "scoped": false},
+	"lampid.peristiwa.v1.PeristiwaService/CountPenduduk": {"roles": {"admin_pusat", "service"}, "scoped": false},
 	"lampid.dukcapil.v1.DukcapilHubService/GetHub": {"roles": maintainers, "scoped": false},
 	"lampid.dukcapil.v1.DukcapilHubService/StreamPenduduk": {"roles": {"service"}, "scoped": false},
 	"lampid.dukcapil.v1.DukcapilHubService/ListPenduduk": {"roles": {"service"}, "scoped": false},

@@ -21,6 +21,15 @@ export const penolakan = {
     message: "other reports may tell of the same: dismiss each with a reason, or return or reject the report",
   },
   KEMIRIPAN_DISMISSED: { kind: "precondition", message: "this similarity was dismissed before" },
+  EFEK_STATE: {
+    kind: "precondition",
+    message: "the report's effect on the registry does not stand where this begins",
+  },
+  NOT_IN_TRANSIT: { kind: "precondition", message: "nobody is in transit by this report" },
+  COURT_DECISION_REQUIRED: {
+    kind: "precondition",
+    message: "what is in effect is revoked with the number of a court's decision",
+  },
 } as const;
 
 export type Sebab = keyof typeof penolakan;

@@ -18,6 +18,7 @@ import {
   MergePendudukResponseSchema,
 } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
 import type { Order } from "../domain/merge.ts";
+import { inTrial } from "../trial.ts";
 import { type Batch, FAMILY_COLUMNS, goodRows, type LastFamily, rowAt } from "./batch.ts";
 import { copyIn } from "./copy-in.ts";
 import { asciiOf, FIELD, newHubRow } from "./hub-row.ts";
@@ -72,7 +73,7 @@ export async function mergeBatch(
     const isBlind = attempt === 0 && batch.inserts !== undefined && !options.ujiCoba;
     try {
       return await (options.ujiCoba
-        ? trial(db, key, batch, options)
+        ? inTrial(db, (sql) => merge(sql, key, batch, options, false))
         : db.transaction((sql) => merge(sql, key, batch, options, isBlind)));
     } catch (cause) {
       if (attempt === MAX_ATTEMPTS - 1 || !isContention(cause, isBlind)) throw cause;
@@ -84,21 +85,6 @@ export async function mergeBatch(
 export function wasAllNew({ hasil }: MergePendudukResponse): boolean {
   const { baru = 0, diperbarui = 0, takBerubah = 0, ditutup = 0 } = hasil ?? {};
   return baru + ditutup > 0 && diperbarui + takBerubah === 0;
-}
-
-/** The same without a trace: what a trial run is for. */
-async function trial(db: Database, key: BatchKey, batch: Batch, options: MergeOptions): Promise<Merged> {
-  const rolledBack = new Error("a trial is rolled back");
-  let merged: Merged | undefined;
-  await db
-    .transaction(async (sql) => {
-      merged = await merge(sql, key, batch, options, false);
-      throw rolledBack;
-    })
-    .catch((cause) => {
-      if (cause !== rolledBack) throw cause;
-    });
-  return merged!;
 }
 
 async function merge(

@@ -17,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file lampid/pelaporan/v1/laporan.proto.
  */
 export const file_lampid_pelaporan_v1_laporan: GenFile = /*@__PURE__*/
-  fileDesc("CiFsYW1waWQvcGVsYXBvcmFuL3YxL2xhcG9yYW4ucHJvdG8SE2xhbXBpZC5wZWxhcG9yYW4udjEihwYKB0xhcG9yYW4SDAoEbmFtZRgBIAEoCRINCgVub21vchgCIAEoCRIxCgVqZW5pcxgDIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pcxIzCgZzdGF0dXMYBCABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uU3RhdHVzEhQKDGtvZGVfd2lsYXlhaBgFIAEoCRIRCgl0ZXJsYW1iYXQYBiABKAgSLAoDaXNpGAcgASgLMh8ubGFtcGlkLnBlbGFwb3Jhbi52MS5Jc2lMYXBvcmFuEhMKBmFsYXNhbhgIIAEoCUIDgAEBEhcKD25vbW9yX2tlcHV0dXNhbhgJIAEoCRIPCgdwZW5nYWp1GAogASgJEhUKDXBlbXZlcmlmaWthc2kYCyABKAkSEAoIcGVuZ2VzYWgYDCABKAkSDAoEZXRhZxgNIAEoCRIvCgtjcmVhdGVfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKCWtlbWlyaXBhbhgUIAMoCzIeLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VtaXJpcGFuImsKBUplbmlzEhUKEUpFTklTX1VOU1BFQ0lGSUVEEAASEwoPSkVOSVNfS0VMQUhJUkFOEAESEgoOSkVOSVNfS0VNQVRJQU4QAhIQCgxKRU5JU19QSU5EQUgQAxIQCgxKRU5JU19EQVRBTkcQBCKnAQoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEhMKD1NUQVRVU19ESUFKVUtBThABEhcKE1NUQVRVU19ESVZFUklGSUtBU0kQAhITCg9TVEFUVVNfRElTQUhLQU4QAxIXChNTVEFUVVNfRElLRU1CQUxJS0FOEAQSEgoOU1RBVFVTX0RJVE9MQUsQBRIVChFTVEFUVVNfRElCQVRBTEtBThAGIsoDCglLZW1pcmlwYW4SDwoHbGFwb3JhbhgBIAEoCRINCgVub21vchgCIAEoCRIxCgVqZW5pcxgDIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pcxIMCgRza29yGAQgASgBEjMKBWRhc2FyGAUgASgOMiQubGFtcGlkLnBlbGFwb3Jhbi52MS5LZW1pcmlwYW4uRGFzYXISPQoKZGlzaXNpaGthbhgGIAEoCzIpLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VtaXJpcGFuLlBlbnlpc2loYW4aWgoKUGVueWlzaWhhbhIMCgRvbGVoGAEgASgJEhMKBmFsYXNhbhgCIAEoCUIDgAEBEikKBXdha3R1GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKLAQoFRGFzYXISFQoRREFTQVJfVU5TUEVDSUZJRUQQABIXChNEQVNBUl9LRUxBSElSQU5fSUJVEAESGgoWREFTQVJfS0VMQUhJUkFOX1RFTVVBThACEhIKDkRBU0FSX0tFTUFUSUFOEAMSEAoMREFTQVJfUElOREFIEAQSEAoMREFTQVJfREFUQU5HEAUi1wIKCklzaUxhcG9yYW4SMwoJa2VsYWhpcmFuGAEgASgLMh4ubGFtcGlkLnBlbGFwb3Jhbi52MS5LZWxhaGlyYW5IABIxCghrZW1hdGlhbhgCIAEoCzIdLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VtYXRpYW5IABItCgZwaW5kYWgYAyABKAsyGy5sYW1waWQucGVsYXBvcmFuLnYxLlBpbmRhaEgAEi0KBmRhdGFuZxgEIAEoCzIbLmxhbXBpZC5wZWxhcG9yYW4udjEuRGF0YW5nSAASNQoHcGVsYXBvchgFIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVsYXBvckIGukgDyAEBEjkKCGxhbXBpcmFuGAYgAygLMh0ubGFtcGlkLnBlbGFwb3Jhbi52MS5MYW1waXJhbkIIukgFkgECEBRCEQoIZm9ybXVsaXISBbpIAggBIssBCgdQZWxhcG9yEiIKA25paxgBIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEkcKBG5hbWEYAiABKAlCOYABAbpIM3IxEAEYZDIrXltccHtMfVxwe019JyAuLC1dKlxwe0x9W1xwe0x9XHB7TX0nIC4sLV0qJBIyCgd0ZWxlcG9uGAMgASgJQiGAAQG6SBvYAQFyFjIUXlwrWzEtOV1bMC05XXs2LDE0fSQSHwoFZW1haWwYBCABKAlCEIABAbpICtgBAXIFGP4BYAEiuwEKCExhbXBpcmFuEjoKBWp1ZHVsGAEgASgJQiu6SChyJhABGGQyIF5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtac30rXSokEkwKB3J1anVrYW4YAiABKAlCO7pIOHI2MjRebGFtcGlyYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiUKBnNoYTI1NhgDIAEoCUIVukgSchAyDl5bMC05YS1mXXs2NH0kInQKBVNha3NpEiIKA25paxgBIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEkcKBG5hbWEYAiABKAlCOYABAbpIM3IxEAEYZDIrXltccHtMfVxwe019JyAuLC1dKlxwe0x9W1xwe0x9XHB7TX0nIC4sLV0qJCLRBgoJS2VsYWhpcmFuEkcKBG5hbWEYASABKAlCOYABAbpIM3IxEAEYZDIrXltccHtMfVxwe019JyAuLC1dKlxwe0x9W1xwe0x9XHB7TX0nIC4sLV0qJBJMCg1qZW5pc19rZWxhbWluGAIgASgOMikubGFtcGlkLnBlbmR1ZHVrLnYxLlBlbmR1ZHVrLkplbmlzS2VsYW1pbkIKukgHggEEEAEgABJECgx0ZW1wYXRfbGFoaXIYAyABKAlCLoABAbpIKHImEAEYZDIgXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKiQSPQoNdGFuZ2dhbF9sYWhpchgEIAEoCUImgAEBukggch4yHF5bMC05XXs0fS1bMC05XXsyfS1bMC05XXsyfSQSHgoKYmVyYXRfZ3JhbRgFIAEoBUIKukgHGgUYkE4oZBIdCgpwYW5qYW5nX2NtGAYgASgFQgm6SAYaBBhkKAoSGQoGdXJ1dGFuGAcgASgFQgm6SAYaBBgeKAESGwoTaWJ1X3RpZGFrX2Rpa2V0YWh1aRgIIAEoCBIpCgduaWtfaWJ1GAkgASgJQhiAAQG6SBLYAQFyDTILXlswLTldezE2fSQSMgoIbmFtYV9pYnUYCiABKAlCIIABAbpIGnIYGGQyFF5bXHB7TH1ccHtNfScgLiwtXSokEioKCG5pa19heWFoGAsgASgJQhiAAQG6SBLYAQFyDTILXlswLTldezE2fSQSJwoIbm9tb3Jfa2sYDCABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBI1CgVzYWtzaRgNIAMoCzIaLmxhbXBpZC5wZWxhcG9yYW4udjEuU2Frc2lCCrpIB5IBBAgCEAISRQoIcGVub2xvbmcYDiABKA4yJy5sYW1waWQucGVsYXBvcmFuLnYxLktlbGFoaXJhbi5QZW5vbG9uZ0IKukgHggEEEAEgACJ/CghQZW5vbG9uZxIYChRQRU5PTE9OR19VTlNQRUNJRklFRBAAEhMKD1BFTk9MT05HX0RPS1RFUhABEhoKFlBFTk9MT05HX0JJREFOX1BFUkFXQVQQAhISCg5QRU5PTE9OR19EVUtVThADEhQKEFBFTk9MT05HX0xBSU5OWUEQBCLSAwoIS2VtYXRpYW4SIgoDbmlrGAEgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSQAoQdGFuZ2dhbF9rZW1hdGlhbhgCIAEoCUImgAEBukggch4yHF5bMC05XXs0fS1bMC05XXsyfS1bMC05XXsyfSQSRwoPdGVtcGF0X2tlbWF0aWFuGAMgASgJQi6AAQG6SChyJhABGGQyIF5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtac30rXSokEkEKBXNlYmFiGAQgASgOMiMubGFtcGlkLnBlbGFwb3Jhbi52MS5LZW1hdGlhbi5TZWJhYkINgAEBukgHggEEEAEgABIxCgVzYWtzaRgFIAEoCzIaLmxhbXBpZC5wZWxhcG9yYW4udjEuU2Frc2lCBrpIA8gBASKgAQoFU2ViYWISFQoRU0VCQUJfVU5TUEVDSUZJRUQQABIYChRTRUJBQl9TQUtJVF9BVEFVX1RVQRABEg8KC1NFQkFCX1dBQkFIEAISFAoQU0VCQUJfS0VDRUxBS0FBThADEhYKElNFQkFCX0tSSU1JTkFMSVRBUxAEEhQKEFNFQkFCX0JVTlVIX0RJUkkQBRIRCg1TRUJBQl9MQUlOTllBEAYiugcKBlBpbmRhaBInCghub21vcl9raxgBIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEisKA25paxgCIAMoCUIegAEBukgYkgEVEDIYASIPcg0yC15bMC05XXsxNn0kEk8KE2tvZGVfd2lsYXlhaF90dWp1YW4YAyABKAlCMrpIL9gBAXIqMiheWzAtOV17Mn1cLlswLTldezJ9XC5bMC05XXsyfVwuWzAtOV17NH0kEisKDW5lZ2FyYV90dWp1YW4YBCABKAlCFLpIEdgBAXIMMgpeW0EtWl17Mn0kEnAKDWFsYW1hdF90dWp1YW4YBSABKAlCWYABAbpIU3JREAEYyAEySl5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtac30rXSpbXHB7TH1ccHtOfV1bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtac30rXSokEkgKC2tsYXNpZmlrYXNpGAYgASgOMicubGFtcGlkLnBlbGFwb3Jhbi52MS5QaW5kYWguS2xhc2lmaWthc2lCCrpIB4IBBBABIAASRAoGYWxhc2FuGAcgASgOMigubGFtcGlkLnBlbGFwb3Jhbi52MS5QaW5kYWguQWxhc2FuUGluZGFoQgq6SAeCAQQQASAAIuEBCgtLbGFzaWZpa2FzaRIbChdLTEFTSUZJS0FTSV9VTlNQRUNJRklFRBAAEhoKFktMQVNJRklLQVNJX0RBTEFNX0RFU0EQARIaChZLTEFTSUZJS0FTSV9BTlRBUl9ERVNBEAISHwobS0xBU0lGSUtBU0lfQU5UQVJfS0VDQU1BVEFOEAMSHwobS0xBU0lGSUtBU0lfQU5UQVJfS0FCVVBBVEVOEAQSHgoaS0xBU0lGSUtBU0lfQU5UQVJfUFJPVklOU0kQBRIbChdLTEFTSUZJS0FTSV9MVUFSX05FR0VSSRAGIvUBCgxBbGFzYW5QaW5kYWgSHQoZQUxBU0FOX1BJTkRBSF9VTlNQRUNJRklFRBAAEhsKF0FMQVNBTl9QSU5EQUhfUEVLRVJKQUFOEAESHAoYQUxBU0FOX1BJTkRBSF9QRU5ESURJS0FOEAISGgoWQUxBU0FOX1BJTkRBSF9LRUFNQU5BThADEhsKF0FMQVNBTl9QSU5EQUhfS0VTRUhBVEFOEAQSGwoXQUxBU0FOX1BJTkRBSF9QRVJVTUFIQU4QBRIaChZBTEFTQU5fUElOREFIX0tFTFVBUkdBEAYSGQoVQUxBU0FOX1BJTkRBSF9MQUlOTllBEAci+AEKBkRhdGFuZxIxCgxub21vcl9za3B3bmkYASABKAlCGbpIFnIUEAEYMjIOXlswLTlBLVovLi1dKyRIABI6CgtsdWFyX25lZ2VyaRgCIAEoCzIjLmxhbXBpZC5wZWxhcG9yYW4udjEuRGFyaUx1YXJOZWdlcmlIABIpCghub21vcl9raxgDIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kSAESNAoKa2FydHVfYmFydRgEIAEoCzIeLmxhbXBpZC5wZWxhcG9yYW4udjEuS2FydHVCYXJ1SAFCDQoEYXNhbBIFukgCCAFCDwoGdHVqdWFuEgW6SAIIASJkCg5EYXJpTHVhck5lZ2VyaRIiCgNuaWsYASABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBIuCgtub21vcl9za2RsbhgCIAEoCUIZukgWchQQARgyMg5eWzAtOUEtWi8uLV0rJCKhAQoJS2FydHVCYXJ1EikKCm5pa19rZXBhbGEYASABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBJpCgZhbGFtYXQYAiABKAlCWYABAbpIU3JREAEYyAEySl5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtac30rXSpbXHB7TH1ccHtOfV1bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtac30rXSokIr8DCghUcmFuc2lzaRINCgV2ZXJzaRgBIAEoBRIyCgVqZW5pcxgCIAEoDjIjLmxhbXBpZC5wZWxhcG9yYW4udjEuVHJhbnNpc2kuSmVuaXMSMwoGc3RhdHVzGAMgASgOMiMubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuLlN0YXR1cxIOCgZwZWxha3UYBCABKAkSDQoFcGVyYW4YBSABKAkSEwoGYWxhc2FuGAYgASgJQgOAAQESKQoFd2FrdHUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItsBCgVKZW5pcxIVChFKRU5JU19VTlNQRUNJRklFRBAAEhIKDkpFTklTX0RJQUpVS0FOEAESFgoSSkVOSVNfRElWRVJJRklLQVNJEAISEgoOSkVOSVNfRElTQUhLQU4QAxIWChJKRU5JU19ESUtFTUJBTElLQU4QBBIaChZKRU5JU19ESUFKVUtBTl9LRU1CQUxJEAUSEQoNSkVOSVNfRElUT0xBSxAGEhQKEEpFTklTX0RJQkFUQUxLQU4QBxIeChpKRU5JU19LRU1JUklQQU5fRElTSVNJSEtBThAUYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_lampid_penduduk_v1_penduduk]);
+  fileDesc("CiFsYW1waWQvcGVsYXBvcmFuL3YxL2xhcG9yYW4ucHJvdG8SE2xhbXBpZC5wZWxhcG9yYW4udjEiqQcKB0xhcG9yYW4SDAoEbmFtZRgBIAEoCRINCgVub21vchgCIAEoCRIxCgVqZW5pcxgDIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pcxIzCgZzdGF0dXMYBCABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uU3RhdHVzEhQKDGtvZGVfd2lsYXlhaBgFIAEoCRIRCgl0ZXJsYW1iYXQYBiABKAgSLAoDaXNpGAcgASgLMh8ubGFtcGlkLnBlbGFwb3Jhbi52MS5Jc2lMYXBvcmFuEhMKBmFsYXNhbhgIIAEoCUIDgAEBEhcKD25vbW9yX2tlcHV0dXNhbhgJIAEoCRIPCgdwZW5nYWp1GAogASgJEhUKDXBlbXZlcmlmaWthc2kYCyABKAkSEAoIcGVuZ2VzYWgYDCABKAkSDAoEZXRhZxgNIAEoCRIvCgtjcmVhdGVfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKBGVmZWsYECABKAsyGS5sYW1waWQucGVsYXBvcmFuLnYxLkVmZWsSMwoKcGVuZ2lyaW1hbhgRIAMoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVuZ2lyaW1hbhIVCg1ub21vcl9wdXR1c2FuGBIgASgJEjEKCWtlbWlyaXBhbhgUIAMoCzIeLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VtaXJpcGFuImsKBUplbmlzEhUKEUpFTklTX1VOU1BFQ0lGSUVEEAASEwoPSkVOSVNfS0VMQUhJUkFOEAESEgoOSkVOSVNfS0VNQVRJQU4QAhIQCgxKRU5JU19QSU5EQUgQAxIQCgxKRU5JU19EQVRBTkcQBCLUAQoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEhMKD1NUQVRVU19ESUFKVUtBThABEhcKE1NUQVRVU19ESVZFUklGSUtBU0kQAhITCg9TVEFUVVNfRElTQUhLQU4QAxIXChNTVEFUVVNfRElLRU1CQUxJS0FOEAQSEgoOU1RBVFVTX0RJVE9MQUsQBRIVChFTVEFUVVNfRElCQVRBTEtBThAGEhIKDlNUQVRVU19ESUNBQlVUEAcSFwoTU1RBVFVTX1BJTkRBSF9CQVRBTBAIIsoDCglLZW1pcmlwYW4SDwoHbGFwb3JhbhgBIAEoCRINCgVub21vchgCIAEoCRIxCgVqZW5pcxgDIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pcxIMCgRza29yGAQgASgBEjMKBWRhc2FyGAUgASgOMiQubGFtcGlkLnBlbGFwb3Jhbi52MS5LZW1pcmlwYW4uRGFzYXISPQoKZGlzaXNpaGthbhgGIAEoCzIpLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VtaXJpcGFuLlBlbnlpc2loYW4aWgoKUGVueWlzaWhhbhIMCgRvbGVoGAEgASgJEhMKBmFsYXNhbhgCIAEoCUIDgAEBEikKBXdha3R1GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKLAQoFRGFzYXISFQoRREFTQVJfVU5TUEVDSUZJRUQQABIXChNEQVNBUl9LRUxBSElSQU5fSUJVEAESGgoWREFTQVJfS0VMQUhJUkFOX1RFTVVBThACEhIKDkRBU0FSX0tFTUFUSUFOEAMSEAoMREFTQVJfUElOREFIEAQSEAoMREFTQVJfREFUQU5HEAUipAUKBEVmZWsSMAoGc3RhdHVzGAEgASgOMiAubGFtcGlkLnBlbGFwb3Jhbi52MS5FZmVrLlN0YXR1cxI0CghwZXJpbnRhaBgCIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuRWZlay5QZXJpbnRhaBINCgVzZWJhYhgDIAEoCRISCgprZXRlcmFuZ2FuGAQgASgJEikKBXdha3R1GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgxuaWtfdGVyc2FtYXIYBiABKAkSEgoKbm9tb3JfYWt0YRgHIAEoCRIaChJub21vcl9zdXJhdF9waW5kYWgYCCABKAkSEAoIcGVuZHVkdWsYCSADKAkSFgoOa2FydHVfa2VsdWFyZ2EYCiADKAkSOQoLa2VwYWxhX2JhcnUYCyADKAsyJC5sYW1waWQucGVsYXBvcmFuLnYxLkVmZWsuS2VwYWxhQmFydRIZChFkYWxhbV9wZXJwaW5kYWhhbhgMIAEoBRo2CgpLZXBhbGFCYXJ1EhYKDmthcnR1X2tlbHVhcmdhGAEgASgJEhAKCHBlbmR1ZHVrGAIgASgJIlsKBlN0YXR1cxIWChJTVEFUVVNfVU5TUEVDSUZJRUQQABITCg9TVEFUVVNfTUVOVU5HR1UQARISCg5TVEFUVVNfQkVSTEFLVRACEhAKDFNUQVRVU19HQUdBTBADIooBCghQZXJpbnRhaBIYChRQRVJJTlRBSF9VTlNQRUNJRklFRBAAEhcKE1BFUklOVEFIX1BFTkdFU0FIQU4QARIXChNQRVJJTlRBSF9QRU1CRVRVTEFOEAISFwoTUEVSSU5UQUhfUEVOQ0FCVVRBThADEhkKFVBFUklOVEFIX1BFTkdFTUJBTElBThAEIt8CCgpQZW5naXJpbWFuEjYKBnNpc3RlbRgBIAEoDjImLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVuZ2lyaW1hbi5TaXN0ZW0SNgoGc3RhdHVzGAIgASgOMiYubGFtcGlkLnBlbGFwb3Jhbi52MS5QZW5naXJpbWFuLlN0YXR1cxIOCgZhbGFzYW4YAyABKAkSKQoFd2FrdHUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkYKBlNpc3RlbRIWChJTSVNURU1fVU5TUEVDSUZJRUQQABITCg9TSVNURU1fRFVLQ0FQSUwQARIPCgtTSVNURU1fU0lBSxACIl4KBlN0YXR1cxIWChJTVEFUVVNfVU5TUEVDSUZJRUQQABITCg9TVEFUVVNfTUVOVU5HR1UQARITCg9TVEFUVVNfRElURVJJTUEQAhISCg5TVEFUVVNfRElUT0xBSxADItcCCgpJc2lMYXBvcmFuEjMKCWtlbGFoaXJhbhgBIAEoCzIeLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VsYWhpcmFuSAASMQoIa2VtYXRpYW4YAiABKAsyHS5sYW1waWQucGVsYXBvcmFuLnYxLktlbWF0aWFuSAASLQoGcGluZGFoGAMgASgLMhsubGFtcGlkLnBlbGFwb3Jhbi52MS5QaW5kYWhIABItCgZkYXRhbmcYBCABKAsyGy5sYW1waWQucGVsYXBvcmFuLnYxLkRhdGFuZ0gAEjUKB3BlbGFwb3IYBSABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLlBlbGFwb3JCBrpIA8gBARI5CghsYW1waXJhbhgGIAMoCzIdLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFtcGlyYW5CCLpIBZIBAhAUQhEKCGZvcm11bGlyEgW6SAIIASLYAgoHUGVsYXBvchIiCgNuaWsYASABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBJHCgRuYW1hGAIgASgJQjmAAQG6SDNyMRABGGQyK15bXHB7TH1ccHtNfScgLiwtXSpccHtMfVtccHtMfVxwe019JyAuLC1dKiQSMgoHdGVsZXBvbhgDIAEoCUIhgAEBukgb2AEBchYyFF5cK1sxLTldWzAtOV17NiwxNH0kEh8KBWVtYWlsGAQgASgJQhCAAQG6SArYAQFyBRj+AWABEjsKBWthbmFsGAUgASgOMiIubGFtcGlkLnBlbGFwb3Jhbi52MS5QZWxhcG9yLkthbmFsQgi6SAWCAQIQASJOCgVLYW5hbBIVChFLQU5BTF9VTlNQRUNJRklFRBAAEg4KCktBTkFMX05PTkUQARINCglLQU5BTF9TTVMQAhIPCgtLQU5BTF9FTUFJTBADIrsBCghMYW1waXJhbhI6CgVqdWR1bBgBIAEoCUIrukgociYQARhkMiBeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qJBJMCgdydWp1a2FuGAIgASgJQju6SDhyNjI0XmxhbXBpcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIlCgZzaGEyNTYYAyABKAlCFbpIEnIQMg5eWzAtOWEtZl17NjR9JCJ0CgVTYWtzaRIiCgNuaWsYASABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBJHCgRuYW1hGAIgASgJQjmAAQG6SDNyMRABGGQyK15bXHB7TH1ccHtNfScgLiwtXSpccHtMfVtccHtMfVxwe019JyAuLC1dKiQi0QYKCUtlbGFoaXJhbhJHCgRuYW1hGAEgASgJQjmAAQG6SDNyMRABGGQyK15bXHB7TH1ccHtNfScgLiwtXSpccHtMfVtccHtMfVxwe019JyAuLC1dKiQSTAoNamVuaXNfa2VsYW1pbhgCIAEoDjIpLmxhbXBpZC5wZW5kdWR1ay52MS5QZW5kdWR1ay5KZW5pc0tlbGFtaW5CCrpIB4IBBBABIAASRAoMdGVtcGF0X2xhaGlyGAMgASgJQi6AAQG6SChyJhABGGQyIF5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtac30rXSokEj0KDXRhbmdnYWxfbGFoaXIYBCABKAlCJoABAbpIIHIeMhxeWzAtOV17NH0tWzAtOV17Mn0tWzAtOV17Mn0kEh4KCmJlcmF0X2dyYW0YBSABKAVCCrpIBxoFGJBOKGQSHQoKcGFuamFuZ19jbRgGIAEoBUIJukgGGgQYZCgKEhkKBnVydXRhbhgHIAEoBUIJukgGGgQYHigBEhsKE2lidV90aWRha19kaWtldGFodWkYCCABKAgSKQoHbmlrX2lidRgJIAEoCUIYgAEBukgS2AEBcg0yC15bMC05XXsxNn0kEjIKCG5hbWFfaWJ1GAogASgJQiCAAQG6SBpyGBhkMhReW1xwe0x9XHB7TX0nIC4sLV0qJBIqCghuaWtfYXlhaBgLIAEoCUIYgAEBukgS2AEBcg0yC15bMC05XXsxNn0kEicKCG5vbW9yX2trGAwgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSNQoFc2Frc2kYDSADKAsyGi5sYW1waWQucGVsYXBvcmFuLnYxLlNha3NpQgq6SAeSAQQIAhACEkUKCHBlbm9sb25nGA4gASgOMicubGFtcGlkLnBlbGFwb3Jhbi52MS5LZWxhaGlyYW4uUGVub2xvbmdCCrpIB4IBBBABIAAifwoIUGVub2xvbmcSGAoUUEVOT0xPTkdfVU5TUEVDSUZJRUQQABITCg9QRU5PTE9OR19ET0tURVIQARIaChZQRU5PTE9OR19CSURBTl9QRVJBV0FUEAISEgoOUEVOT0xPTkdfRFVLVU4QAxIUChBQRU5PTE9OR19MQUlOTllBEAQi0gMKCEtlbWF0aWFuEiIKA25paxgBIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEkAKEHRhbmdnYWxfa2VtYXRpYW4YAiABKAlCJoABAbpIIHIeMhxeWzAtOV17NH0tWzAtOV17Mn0tWzAtOV17Mn0kEkcKD3RlbXBhdF9rZW1hdGlhbhgDIAEoCUIugAEBukgociYQARhkMiBeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qJBJBCgVzZWJhYhgEIAEoDjIjLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VtYXRpYW4uU2ViYWJCDYABAbpIB4IBBBABIAASMQoFc2Frc2kYBSABKAsyGi5sYW1waWQucGVsYXBvcmFuLnYxLlNha3NpQga6SAPIAQEioAEKBVNlYmFiEhUKEVNFQkFCX1VOU1BFQ0lGSUVEEAASGAoUU0VCQUJfU0FLSVRfQVRBVV9UVUEQARIPCgtTRUJBQl9XQUJBSBACEhQKEFNFQkFCX0tFQ0VMQUtBQU4QAxIWChJTRUJBQl9LUklNSU5BTElUQVMQBBIUChBTRUJBQl9CVU5VSF9ESVJJEAUSEQoNU0VCQUJfTEFJTk5ZQRAGIroHCgZQaW5kYWgSJwoIbm9tb3Jfa2sYASABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBIrCgNuaWsYAiADKAlCHoABAbpIGJIBFRAyGAEiD3INMgteWzAtOV17MTZ9JBJPChNrb2RlX3dpbGF5YWhfdHVqdWFuGAMgASgJQjK6SC/YAQFyKjIoXlswLTldezJ9XC5bMC05XXsyfVwuWzAtOV17Mn1cLlswLTldezR9JBIrCg1uZWdhcmFfdHVqdWFuGAQgASgJQhS6SBHYAQFyDDIKXltBLVpdezJ9JBJwCg1hbGFtYXRfdHVqdWFuGAUgASgJQlmAAQG6SFNyURABGMgBMkpeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qW1xwe0x9XHB7Tn1dW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qJBJICgtrbGFzaWZpa2FzaRgGIAEoDjInLmxhbXBpZC5wZWxhcG9yYW4udjEuUGluZGFoLktsYXNpZmlrYXNpQgq6SAeCAQQQASAAEkQKBmFsYXNhbhgHIAEoDjIoLmxhbXBpZC5wZWxhcG9yYW4udjEuUGluZGFoLkFsYXNhblBpbmRhaEIKukgHggEEEAEgACLhAQoLS2xhc2lmaWthc2kSGwoXS0xBU0lGSUtBU0lfVU5TUEVDSUZJRUQQABIaChZLTEFTSUZJS0FTSV9EQUxBTV9ERVNBEAESGgoWS0xBU0lGSUtBU0lfQU5UQVJfREVTQRACEh8KG0tMQVNJRklLQVNJX0FOVEFSX0tFQ0FNQVRBThADEh8KG0tMQVNJRklLQVNJX0FOVEFSX0tBQlVQQVRFThAEEh4KGktMQVNJRklLQVNJX0FOVEFSX1BST1ZJTlNJEAUSGwoXS0xBU0lGSUtBU0lfTFVBUl9ORUdFUkkQBiL1AQoMQWxhc2FuUGluZGFoEh0KGUFMQVNBTl9QSU5EQUhfVU5TUEVDSUZJRUQQABIbChdBTEFTQU5fUElOREFIX1BFS0VSSkFBThABEhwKGEFMQVNBTl9QSU5EQUhfUEVORElESUtBThACEhoKFkFMQVNBTl9QSU5EQUhfS0VBTUFOQU4QAxIbChdBTEFTQU5fUElOREFIX0tFU0VIQVRBThAEEhsKF0FMQVNBTl9QSU5EQUhfUEVSVU1BSEFOEAUSGgoWQUxBU0FOX1BJTkRBSF9LRUxVQVJHQRAGEhkKFUFMQVNBTl9QSU5EQUhfTEFJTk5ZQRAHIvgBCgZEYXRhbmcSMQoMbm9tb3Jfc2twd25pGAEgASgJQhm6SBZyFBABGDIyDl5bMC05QS1aLy4tXSskSAASOgoLbHVhcl9uZWdlcmkYAiABKAsyIy5sYW1waWQucGVsYXBvcmFuLnYxLkRhcmlMdWFyTmVnZXJpSAASKQoIbm9tb3Jfa2sYAyABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JEgBEjQKCmthcnR1X2JhcnUYBCABKAsyHi5sYW1waWQucGVsYXBvcmFuLnYxLkthcnR1QmFydUgBQg0KBGFzYWwSBbpIAggBQg8KBnR1anVhbhIFukgCCAEiZAoORGFyaUx1YXJOZWdlcmkSIgoDbmlrGAEgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSLgoLbm9tb3Jfc2tkbG4YAiABKAlCGbpIFnIUEAEYMjIOXlswLTlBLVovLi1dKyQioQEKCUthcnR1QmFydRIpCgpuaWtfa2VwYWxhGAEgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSaQoGYWxhbWF0GAIgASgJQlmAAQG6SFNyURABGMgBMkpeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qW1xwe0x9XHB7Tn1dW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qJCLsBAoIVHJhbnNpc2kSDQoFdmVyc2kYASABKAUSMgoFamVuaXMYAiABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLlRyYW5zaXNpLkplbmlzEjMKBnN0YXR1cxgDIAEoDjIjLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5TdGF0dXMSDgoGcGVsYWt1GAQgASgJEg0KBXBlcmFuGAUgASgJEhMKBmFsYXNhbhgGIAEoCUIDgAEBEikKBXdha3R1GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKIAwoFSmVuaXMSFQoRSkVOSVNfVU5TUEVDSUZJRUQQABISCg5KRU5JU19ESUFKVUtBThABEhYKEkpFTklTX0RJVkVSSUZJS0FTSRACEhIKDkpFTklTX0RJU0FIS0FOEAMSFgoSSkVOSVNfRElLRU1CQUxJS0FOEAQSGgoWSkVOSVNfRElBSlVLQU5fS0VNQkFMSRAFEhEKDUpFTklTX0RJVE9MQUsQBhIUChBKRU5JU19ESUJBVEFMS0FOEAcSEQoNSkVOSVNfQkVSTEFLVRAIEhcKE0pFTklTX0dBR0FMX0JFUkxBS1UQCRIRCg1KRU5JU19ESVVMQU5HEAoSFAoQSkVOSVNfRElCRVRVTEtBThALEhEKDUpFTklTX0RJQ0FCVVQQDBIgChxKRU5JU19QRVJQSU5EQUhBTl9ESUJBVEFMS0FOEA0SIQodSkVOSVNfUEVSUElOREFIQU5fS0VEQUxVV0FSU0EQDhIeChpKRU5JU19LRU1JUklQQU5fRElTSVNJSEtBThAUYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_lampid_penduduk_v1_penduduk]);
 
 /**
  * Laporan is one report of a birth, a death or a move on its way through three levels of approval.
@@ -131,6 +131,27 @@ export type Laporan = Message<"lampid.pelaporan.v1.Laporan"> & {
   updateTime?: Timestamp | undefined;
 
   /**
+   * What it did to the registry; absent before it was approved, and in lists.
+   *
+   * @generated from field: lampid.pelaporan.v1.Efek efek = 16;
+   */
+  efek?: Efek | undefined;
+
+  /**
+   * How far the systems outside were told of it; GetLaporan has it, unless as of a time.
+   *
+   * @generated from field: repeated lampid.pelaporan.v1.Pengiriman pengiriman = 17;
+   */
+  pengiriman: Pengiriman[];
+
+  /**
+   * Number of the court's decision by which it was last corrected, or revoked; empty where there was none.
+   *
+   * @generated from field: string nomor_putusan = 18;
+   */
+  nomorPutusan: string;
+
+  /**
    * Other reports that may tell of the same, the most similar first, at most 20; of what the report says now. ListLaporan leaves it
    * out. As long as one is not dismissed, the report cannot be verified.
    *
@@ -229,7 +250,7 @@ export const Laporan_Status = {
   DIVERIFIKASI: 2,
 
   /**
-   * Approved by an admin of the kota/kabupaten. Final.
+   * Approved by an admin of the kota/kabupaten. What that did to the registry is in efek.
    *
    * @generated from enum value: STATUS_DISAHKAN = 3;
    */
@@ -255,6 +276,20 @@ export const Laporan_Status = {
    * @generated from enum value: STATUS_DIBATALKAN = 6;
    */
   DIBATALKAN: 6,
+
+  /**
+   * Revoked after it was approved. Final.
+   *
+   * @generated from enum value: STATUS_DICABUT = 7;
+   */
+  DICABUT: 7,
+
+  /**
+   * A move whose members came back from transit: called off, or not arrived in time. Final.
+   *
+   * @generated from enum value: STATUS_PINDAH_BATAL = 8;
+   */
+  PINDAH_BATAL: 8,
 } as const;
 
 /**
@@ -424,6 +459,367 @@ export const Kemiripan_DasarSchema: GenEnum<Kemiripan_Dasar> = /*@__PURE__*/
   enumDesc(file_lampid_pelaporan_v1_laporan, 1, 0);
 
 /**
+ * Efek is what an approved report did to the registry, or is to do.
+ *
+ * @generated from message lampid.pelaporan.v1.Efek
+ */
+export type Efek = Message<"lampid.pelaporan.v1.Efek"> & {
+  /**
+   * How far the last command is.
+   *
+   * @generated from field: lampid.pelaporan.v1.Efek.Status status = 1;
+   */
+  status: Efek_Status;
+
+  /**
+   * What it was.
+   *
+   * @generated from field: lampid.pelaporan.v1.Efek.Perintah perintah = 2;
+   */
+  perintah: Efek_Perintah;
+
+  /**
+   * Why it was refused: the reason of the registry's ErrorInfo ("NOT_ALIVE"). Empty unless GAGAL.
+   *
+   * @generated from field: string sebab = 3;
+   */
+  sebab: string;
+
+  /**
+   * The same in words, for a developer; no personal data. Empty unless GAGAL.
+   *
+   * @generated from field: string keterangan = 4;
+   */
+  keterangan: string;
+
+  /**
+   * When the last command was given or, once answered, when its answer was noted.
+   *
+   * @generated from field: google.protobuf.Timestamp waktu = 5;
+   */
+  waktu?: Timestamp | undefined;
+
+  /**
+   * Of a birth that took effect: the child's NIK with birth date and serial hidden. As all that follows, it stays when a later
+   * command waits or fails.
+   *
+   * @generated from field: string nik_tersamar = 6;
+   */
+  nikTersamar: string;
+
+  /**
+   * Number of the certificate of a birth or a death.
+   *
+   * @generated from field: string nomor_akta = 7;
+   */
+  nomorAkta: string;
+
+  /**
+   * Number of the surat keterangan pindah of a move to another kota/kabupaten or abroad.
+   *
+   * @generated from field: string nomor_surat_pindah = 8;
+   */
+  nomorSuratPindah: string;
+
+  /**
+   * Residents changed by what took effect last, "penduduk/{uuid}"; of a birth, the child.
+   *
+   * @generated from field: repeated string penduduk = 9;
+   */
+  penduduk: string[];
+
+  /**
+   * Family cards changed by it, "kartuKeluarga/{uuid}".
+   *
+   * @generated from field: repeated string kartu_keluarga = 10;
+   */
+  kartuKeluarga: string[];
+
+  /**
+   * Families that got another head by it.
+   *
+   * @generated from field: repeated lampid.pelaporan.v1.Efek.KepalaBaru kepala_baru = 11;
+   */
+  kepalaBaru: Efek_KepalaBaru[];
+
+  /**
+   * Residents who are in transit by this report.
+   *
+   * @generated from field: int32 dalam_perpindahan = 12;
+   */
+  dalamPerpindahan: number;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.Efek.
+ * Use `create(EfekSchema)` to create a new message.
+ */
+export const EfekSchema: GenMessage<Efek> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_laporan, 2);
+
+/**
+ * KepalaBaru is a change of the head of a family.
+ *
+ * @generated from message lampid.pelaporan.v1.Efek.KepalaBaru
+ */
+export type Efek_KepalaBaru = Message<"lampid.pelaporan.v1.Efek.KepalaBaru"> & {
+  /**
+   * "kartuKeluarga/{uuid}".
+   *
+   * @generated from field: string kartu_keluarga = 1;
+   */
+  kartuKeluarga: string;
+
+  /**
+   * "penduduk/{uuid}"; empty: the card has no head any more.
+   *
+   * @generated from field: string penduduk = 2;
+   */
+  penduduk: string;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.Efek.KepalaBaru.
+ * Use `create(Efek_KepalaBaruSchema)` to create a new message.
+ */
+export const Efek_KepalaBaruSchema: GenMessage<Efek_KepalaBaru> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_laporan, 2, 0);
+
+/**
+ * Status is how far the last command to the registry is.
+ *
+ * @generated from enum lampid.pelaporan.v1.Efek.Status
+ */
+export const Efek_Status = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * On its way; tried until the registry answers.
+   *
+   * @generated from enum value: STATUS_MENUNGGU = 1;
+   */
+  MENUNGGU: 1,
+
+  /**
+   * The registry has changed.
+   *
+   * @generated from enum value: STATUS_BERLAKU = 2;
+   */
+  BERLAKU: 2,
+
+  /**
+   * The registry refused it and has not changed by it: a person has to look at it.
+   *
+   * @generated from enum value: STATUS_GAGAL = 3;
+   */
+  GAGAL: 3,
+} as const;
+
+/**
+ * Status is how far the last command to the registry is.
+ *
+ * @generated from enum lampid.pelaporan.v1.Efek.Status
+ */
+export type Efek_Status = (typeof Efek_Status)[keyof typeof Efek_Status] | UnknownEnum;
+
+/**
+ * Describes the enum lampid.pelaporan.v1.Efek.Status.
+ */
+export const Efek_StatusSchema: GenEnum<Efek_Status> = /*@__PURE__*/
+  enumDesc(file_lampid_pelaporan_v1_laporan, 2, 0);
+
+/**
+ * Perintah is what the registry was told to do last.
+ *
+ * @generated from enum lampid.pelaporan.v1.Efek.Perintah
+ */
+export const Efek_Perintah = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: PERINTAH_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * To let the report, approved, take effect.
+   *
+   * @generated from enum value: PERINTAH_PENGESAHAN = 1;
+   */
+  PENGESAHAN: 1,
+
+  /**
+   * To correct what took effect.
+   *
+   * @generated from enum value: PERINTAH_PEMBETULAN = 2;
+   */
+  PEMBETULAN: 2,
+
+  /**
+   * To revoke what took effect.
+   *
+   * @generated from enum value: PERINTAH_PENCABUTAN = 3;
+   */
+  PENCABUTAN: 3,
+
+  /**
+   * To bring back who is in transit.
+   *
+   * @generated from enum value: PERINTAH_PENGEMBALIAN = 4;
+   */
+  PENGEMBALIAN: 4,
+} as const;
+
+/**
+ * Perintah is what the registry was told to do last.
+ *
+ * @generated from enum lampid.pelaporan.v1.Efek.Perintah
+ */
+export type Efek_Perintah = (typeof Efek_Perintah)[keyof typeof Efek_Perintah] | UnknownEnum;
+
+/**
+ * Describes the enum lampid.pelaporan.v1.Efek.Perintah.
+ */
+export const Efek_PerintahSchema: GenEnum<Efek_Perintah> = /*@__PURE__*/
+  enumDesc(file_lampid_pelaporan_v1_laporan, 2, 1);
+
+/**
+ * Pengiriman says how far a system outside was told of what a report did.
+ *
+ * @generated from message lampid.pelaporan.v1.Pengiriman
+ */
+export type Pengiriman = Message<"lampid.pelaporan.v1.Pengiriman"> & {
+  /**
+   * Who is told.
+   *
+   * @generated from field: lampid.pelaporan.v1.Pengiriman.Sistem sistem = 1;
+   */
+  sistem: Pengiriman_Sistem;
+
+  /**
+   * How far it is.
+   *
+   * @generated from field: lampid.pelaporan.v1.Pengiriman.Status status = 2;
+   */
+  status: Pengiriman_Status;
+
+  /**
+   * Why it waits or was refused, for a developer; empty when it was accepted.
+   *
+   * @generated from field: string alasan = 3;
+   */
+  alasan: string;
+
+  /**
+   * When this became so.
+   *
+   * @generated from field: google.protobuf.Timestamp waktu = 4;
+   */
+  waktu?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.Pengiriman.
+ * Use `create(PengirimanSchema)` to create a new message.
+ */
+export const PengirimanSchema: GenMessage<Pengiriman> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_laporan, 3);
+
+/**
+ * Sistem is who is told.
+ *
+ * @generated from enum lampid.pelaporan.v1.Pengiriman.Sistem
+ */
+export const Pengiriman_Sistem = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: SISTEM_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The central hub of Dukcapil.
+   *
+   * @generated from enum value: SISTEM_DUKCAPIL = 1;
+   */
+  DUKCAPIL: 1,
+
+  /**
+   * The national population-administration system.
+   *
+   * @generated from enum value: SISTEM_SIAK = 2;
+   */
+  SIAK: 2,
+} as const;
+
+/**
+ * Sistem is who is told.
+ *
+ * @generated from enum lampid.pelaporan.v1.Pengiriman.Sistem
+ */
+export type Pengiriman_Sistem = (typeof Pengiriman_Sistem)[keyof typeof Pengiriman_Sistem] | UnknownEnum;
+
+/**
+ * Describes the enum lampid.pelaporan.v1.Pengiriman.Sistem.
+ */
+export const Pengiriman_SistemSchema: GenEnum<Pengiriman_Sistem> = /*@__PURE__*/
+  enumDesc(file_lampid_pelaporan_v1_laporan, 3, 0);
+
+/**
+ * Status is how far it is.
+ *
+ * @generated from enum lampid.pelaporan.v1.Pengiriman.Status
+ */
+export const Pengiriman_Status = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The system is down; it is tried again.
+   *
+   * @generated from enum value: STATUS_MENUNGGU = 1;
+   */
+  MENUNGGU: 1,
+
+  /**
+   * The system has it.
+   *
+   * @generated from enum value: STATUS_DITERIMA = 2;
+   */
+  DITERIMA: 2,
+
+  /**
+   * The system refused it: a person has to look at it.
+   *
+   * @generated from enum value: STATUS_DITOLAK = 3;
+   */
+  DITOLAK: 3,
+} as const;
+
+/**
+ * Status is how far it is.
+ *
+ * @generated from enum lampid.pelaporan.v1.Pengiriman.Status
+ */
+export type Pengiriman_Status = (typeof Pengiriman_Status)[keyof typeof Pengiriman_Status] | UnknownEnum;
+
+/**
+ * Describes the enum lampid.pelaporan.v1.Pengiriman.Status.
+ */
+export const Pengiriman_StatusSchema: GenEnum<Pengiriman_Status> = /*@__PURE__*/
+  enumDesc(file_lampid_pelaporan_v1_laporan, 3, 1);
+
+/**
  * IsiLaporan is what a report says: the form, who reports, and what is attached.
  *
  * @generated from message lampid.pelaporan.v1.IsiLaporan
@@ -488,7 +884,7 @@ export type IsiLaporan = Message<"lampid.pelaporan.v1.IsiLaporan"> & {
  * Use `create(IsiLaporanSchema)` to create a new message.
  */
 export const IsiLaporanSchema: GenMessage<IsiLaporan> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 2);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 4);
 
 /**
  * Pelapor is who reports.
@@ -523,6 +919,13 @@ export type Pelapor = Message<"lampid.pelaporan.v1.Pelapor"> & {
    * @generated from field: string email = 4;
    */
   email: string;
+
+  /**
+   * How to tell them what becomes of the report. Default: see KANAL_UNSPECIFIED.
+   *
+   * @generated from field: lampid.pelaporan.v1.Pelapor.Kanal kanal = 5;
+   */
+  kanal: Pelapor_Kanal;
 };
 
 /**
@@ -530,7 +933,55 @@ export type Pelapor = Message<"lampid.pelaporan.v1.Pelapor"> & {
  * Use `create(PelaporSchema)` to create a new message.
  */
 export const PelaporSchema: GenMessage<Pelapor> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 3);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 5);
+
+/**
+ * Kanal is how they are told what becomes of the report.
+ *
+ * @generated from enum lampid.pelaporan.v1.Pelapor.Kanal
+ */
+export const Pelapor_Kanal = {
+  /**
+   * Not stated: by SMS if there is a telephone number, else by mail if there is an address, else not at all.
+   *
+   * @generated from enum value: KANAL_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Not at all.
+   *
+   * @generated from enum value: KANAL_NONE = 1;
+   */
+  NONE: 1,
+
+  /**
+   * By SMS; then telepon is required.
+   *
+   * @generated from enum value: KANAL_SMS = 2;
+   */
+  SMS: 2,
+
+  /**
+   * By electronic mail; then email is required.
+   *
+   * @generated from enum value: KANAL_EMAIL = 3;
+   */
+  EMAIL: 3,
+} as const;
+
+/**
+ * Kanal is how they are told what becomes of the report.
+ *
+ * @generated from enum lampid.pelaporan.v1.Pelapor.Kanal
+ */
+export type Pelapor_Kanal = (typeof Pelapor_Kanal)[keyof typeof Pelapor_Kanal] | UnknownEnum;
+
+/**
+ * Describes the enum lampid.pelaporan.v1.Pelapor.Kanal.
+ */
+export const Pelapor_KanalSchema: GenEnum<Pelapor_Kanal> = /*@__PURE__*/
+  enumDesc(file_lampid_pelaporan_v1_laporan, 5, 0);
 
 /**
  * Lampiran refers to a document that is kept elsewhere.
@@ -565,7 +1016,7 @@ export type Lampiran = Message<"lampid.pelaporan.v1.Lampiran"> & {
  * Use `create(LampiranSchema)` to create a new message.
  */
 export const LampiranSchema: GenMessage<Lampiran> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 4);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 6);
 
 /**
  * Saksi is a witness.
@@ -593,7 +1044,7 @@ export type Saksi = Message<"lampid.pelaporan.v1.Saksi"> & {
  * Use `create(SaksiSchema)` to create a new message.
  */
 export const SaksiSchema: GenMessage<Saksi> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 5);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 7);
 
 /**
  * Kelahiran is a birth.
@@ -705,7 +1156,7 @@ export type Kelahiran = Message<"lampid.pelaporan.v1.Kelahiran"> & {
  * Use `create(KelahiranSchema)` to create a new message.
  */
 export const KelahiranSchema: GenMessage<Kelahiran> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 6);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 8);
 
 /**
  * Penolong is who attended the birth.
@@ -760,7 +1211,7 @@ export type Kelahiran_Penolong = (typeof Kelahiran_Penolong)[keyof typeof Kelahi
  * Describes the enum lampid.pelaporan.v1.Kelahiran.Penolong.
  */
 export const Kelahiran_PenolongSchema: GenEnum<Kelahiran_Penolong> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 6, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 8, 0);
 
 /**
  * Kematian is a death.
@@ -809,7 +1260,7 @@ export type Kematian = Message<"lampid.pelaporan.v1.Kematian"> & {
  * Use `create(KematianSchema)` to create a new message.
  */
 export const KematianSchema: GenMessage<Kematian> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 7);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 9);
 
 /**
  * Sebab is the cause of death as form F-2.01 has it.
@@ -878,7 +1329,7 @@ export type Kematian_Sebab = (typeof Kematian_Sebab)[keyof typeof Kematian_Sebab
  * Describes the enum lampid.pelaporan.v1.Kematian.Sebab.
  */
 export const Kematian_SebabSchema: GenEnum<Kematian_Sebab> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 7, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 9, 0);
 
 /**
  * Pindah is a move out.
@@ -941,7 +1392,7 @@ export type Pindah = Message<"lampid.pelaporan.v1.Pindah"> & {
  * Use `create(PindahSchema)` to create a new message.
  */
 export const PindahSchema: GenMessage<Pindah> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 8);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 10);
 
 /**
  * Klasifikasi is how far the move goes; it must agree with origin and destination.
@@ -1010,7 +1461,7 @@ export type Pindah_Klasifikasi = (typeof Pindah_Klasifikasi)[keyof typeof Pindah
  * Describes the enum lampid.pelaporan.v1.Pindah.Klasifikasi.
  */
 export const Pindah_KlasifikasiSchema: GenEnum<Pindah_Klasifikasi> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 8, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 10, 0);
 
 /**
  * AlasanPindah is why they move, as form F-1.03 has it.
@@ -1086,7 +1537,7 @@ export type Pindah_AlasanPindah = (typeof Pindah_AlasanPindah)[keyof typeof Pind
  * Describes the enum lampid.pelaporan.v1.Pindah.AlasanPindah.
  */
 export const Pindah_AlasanPindahSchema: GenEnum<Pindah_AlasanPindah> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 8, 1);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 10, 1);
 
 /**
  * Datang is a move in.
@@ -1146,7 +1597,7 @@ export type Datang = Message<"lampid.pelaporan.v1.Datang"> & {
  * Use `create(DatangSchema)` to create a new message.
  */
 export const DatangSchema: GenMessage<Datang> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 9);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 11);
 
 /**
  * DariLuarNegeri is a return from abroad.
@@ -1174,7 +1625,7 @@ export type DariLuarNegeri = Message<"lampid.pelaporan.v1.DariLuarNegeri"> & {
  * Use `create(DariLuarNegeriSchema)` to create a new message.
  */
 export const DariLuarNegeriSchema: GenMessage<DariLuarNegeri> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 10);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 12);
 
 /**
  * KartuBaru is a family card that is to be made for those who arrive.
@@ -1202,7 +1653,7 @@ export type KartuBaru = Message<"lampid.pelaporan.v1.KartuBaru"> & {
  * Use `create(KartuBaruSchema)` to create a new message.
  */
 export const KartuBaruSchema: GenMessage<KartuBaru> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 11);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 13);
 
 /**
  * Transisi is one event of a report's life: who did what, when, why.
@@ -1232,14 +1683,14 @@ export type Transisi = Message<"lampid.pelaporan.v1.Transisi"> & {
   status: Laporan_Status;
 
   /**
-   * Account id of who did it.
+   * Account id of who did it; of an effect, of who commanded it; "jadwal" for what time alone did.
    *
    * @generated from field: string pelaku = 4;
    */
   pelaku: string;
 
   /**
-   * Their role then.
+   * Their role then; "service" for what time alone did.
    *
    * @generated from field: string peran = 5;
    */
@@ -1265,7 +1716,7 @@ export type Transisi = Message<"lampid.pelaporan.v1.Transisi"> & {
  * Use `create(TransisiSchema)` to create a new message.
  */
 export const TransisiSchema: GenMessage<Transisi> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 12);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 14);
 
 /**
  * Jenis is what happened.
@@ -1330,6 +1781,55 @@ export const Transisi_Jenis = {
   DIBATALKAN: 7,
 
   /**
+   * The registry has changed by it.
+   *
+   * @generated from enum value: JENIS_BERLAKU = 8;
+   */
+  BERLAKU: 8,
+
+  /**
+   * The registry refused the change; alasan has the reason of its ErrorInfo.
+   *
+   * @generated from enum value: JENIS_GAGAL_BERLAKU = 9;
+   */
+  GAGAL_BERLAKU: 9,
+
+  /**
+   * A change that was refused is tried again.
+   *
+   * @generated from enum value: JENIS_DIULANG = 10;
+   */
+  DIULANG: 10,
+
+  /**
+   * Corrected after it took effect.
+   *
+   * @generated from enum value: JENIS_DIBETULKAN = 11;
+   */
+  DIBETULKAN: 11,
+
+  /**
+   * Revoked after it was approved.
+   *
+   * @generated from enum value: JENIS_DICABUT = 12;
+   */
+  DICABUT: 12,
+
+  /**
+   * The move was called off while its members were in transit.
+   *
+   * @generated from enum value: JENIS_PERPINDAHAN_DIBATALKAN = 13;
+   */
+  PERPINDAHAN_DIBATALKAN: 13,
+
+  /**
+   * The members in transit did not arrive in time.
+   *
+   * @generated from enum value: JENIS_PERPINDAHAN_KEDALUWARSA = 14;
+   */
+  PERPINDAHAN_KEDALUWARSA: 14,
+
+  /**
    * Another report was found to tell of something else.
    *
    * @generated from enum value: JENIS_KEMIRIPAN_DISISIHKAN = 20;
@@ -1348,5 +1848,5 @@ export type Transisi_Jenis = (typeof Transisi_Jenis)[keyof typeof Transisi_Jenis
  * Describes the enum lampid.pelaporan.v1.Transisi.Jenis.
  */
 export const Transisi_JenisSchema: GenEnum<Transisi_Jenis> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 12, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 14, 0);
 

@@ -19,7 +19,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file lampid/pelaporan/v1/pelaporan_service.proto.
  */
 export const file_lampid_pelaporan_v1_pelaporan_service: GenFile = /*@__PURE__*/
-  fileDesc("CitsYW1waWQvcGVsYXBvcmFuL3YxL3BlbGFwb3Jhbl9zZXJ2aWNlLnByb3RvEhNsYW1waWQucGVsYXBvcmFuLnYxIrEBChRTdWJtaXRMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJFCgxrb2RlX3dpbGF5YWgYAiABKAlCL7pILHIqMiheWzAtOV17Mn1cLlswLTldezJ9XC5bMC05XXsyfVwuWzAtOV17NH0kEjQKA2lzaRgDIAEoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuSXNpTGFwb3JhbkIGukgDyAEBIkYKFVN1Ym1pdExhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIqEBChRWZXJpZnlMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQiRgoVVmVyaWZ5TGFwb3JhblJlc3BvbnNlEi0KB2xhcG9yYW4YASABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4i2wEKFUFwcHJvdmVMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSNwoPbm9tb3Jfa2VwdXR1c2FuGAQgASgJQh66SBtyGRhkMhVeW1xwe0x9XHB7Tn1ccHtQfSBdKiQiRwoWQXBwcm92ZUxhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIpgCChRSZXR1cm5MYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSdQoGYWxhc2FuGAQgASgJQmWAAQG6SF9yXRABGPQDMlZeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7U31ccHtac31cbl0qW1xwe0x9XHB7Tn1dW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7U31ccHtac31cbl0qJCJGChVSZXR1cm5MYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiLZAQoWUmVzdWJtaXRMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSNAoDaXNpGAQgASgLMh8ubGFtcGlkLnBlbGFwb3Jhbi52MS5Jc2lMYXBvcmFuQga6SAPIAQEiSAoXUmVzdWJtaXRMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiKYAgoUUmVqZWN0TGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQiRgoVUmVqZWN0TGFwb3JhblJlc3BvbnNlEi0KB2xhcG9yYW4YASABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4imAIKFENhbmNlbExhcG9yYW5SZXF1ZXN0EhwKCnJlcXVlc3RfaWQYASABKAlCCLpIBXIDsAEBEkgKBG5hbWUYAiABKAlCOrpIN3I1MjNebGFwb3Jhbi9bMC05YS1mXXs4fSgtWzAtOWEtZl17NH0pezN9LVswLTlhLWZdezEyfSQSIQoEZXRhZxgDIAEoCUITukgQcg4yDF5bMC05XXsxLDl9JBJ1CgZhbGFzYW4YBCABKAlCZYABAbpIX3JdEAEY9AMyVl5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtTfVxwe1pzfVxuXSpbXHB7TH1ccHtOfV1bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtTfVxwe1pzfVxuXSokIkYKFUNhbmNlbExhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIuoCChdEaXNtaXNzS2VtaXJpcGFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSTQoJa2VtaXJpcGFuGAQgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEnUKBmFsYXNhbhgFIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQiSQoYRGlzbWlzc0tlbWlyaXBhblJlc3BvbnNlEi0KB2xhcG9yYW4YASABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4imwEKEUdldExhcG9yYW5SZXF1ZXN0EkgKBG5hbWUYASABKAlCOrpIN3I1MjNebGFwb3Jhbi9bMC05YS1mXXs4fSgtWzAtOWEtZl17NH0pezN9LVswLTlhLWZdezEyfSQSPAoFYXNfb2YYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhG6SA6yAQsiBwj/gtH/rwcyACJDChJHZXRMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiLSAgoSTGlzdExhcG9yYW5SZXF1ZXN0ElQKDGtvZGVfd2lsYXlhaBgBIAEoCUI+ukg7cjkyN14ofElEfFswLTldezJ9KFwuWzAtOV17Mn0oXC5bMC05XXsyfShcLlswLTldezR9KT8pPyk/KSQSEwoLa290YWtfbWFzdWsYAiABKAgSPQoGc3RhdHVzGAMgASgOMiMubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuLlN0YXR1c0IIukgFggECEAESOwoFamVuaXMYBCABKA4yIi5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uSmVuaXNCCLpIBYIBAhABEhsKCnVtdXJfZGV0aWsYBSABKAVCB7pIBBoCKAASGgoJcGFnZV9zaXplGAYgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YByABKAlCCLpIBXIDGIAIIl0KE0xpc3RMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAMoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkilgIKE1dhdGNoTGFwb3JhblJlcXVlc3QSVAoMa29kZV93aWxheWFoGAEgASgJQj66SDtyOTI3Xih8SUR8WzAtOV17Mn0oXC5bMC05XXsyfShcLlswLTldezJ9KFwuWzAtOV17NH0pPyk/KT8pJBITCgtrb3Rha19tYXN1axgCIAEoCBI9CgZzdGF0dXMYAyABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uU3RhdHVzQgi6SAWCAQIQARI7CgVqZW5pcxgEIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pc0IIukgFggECEAESGAoGY3Vyc29yGAUgASgJQgi6SAVyAxiACCKyAgoUV2F0Y2hMYXBvcmFuUmVzcG9uc2USRgoJcGVydWJhaGFuGAEgASgOMjMubGFtcGlkLnBlbGFwb3Jhbi52MS5XYXRjaExhcG9yYW5SZXNwb25zZS5QZXJ1YmFoYW4SLQoHbGFwb3JhbhgCIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbhIOCgZjdXJzb3IYAyABKAkikgEKCVBlcnViYWhhbhIZChVQRVJVQkFIQU5fVU5TUEVDSUZJRUQQABIRCg1QRVJVQkFIQU5fQURBEAESEwoPUEVSVUJBSEFOX01BU1VLEAISFQoRUEVSVUJBSEFOX0JFUlVCQUgQAxIUChBQRVJVQkFIQU5fS0VMVUFSEAQSFQoRUEVSVUJBSEFOX1RFUktJTkkQBSKeAQoYR2V0TGFwb3Jhbkhpc3RvcnlSZXF1ZXN0EkgKBG5hbWUYASABKAlCOrpIN3I1MjNebGFwb3Jhbi9bMC05YS1mXXs4fSgtWzAtOWEtZl17NH0pezN9LVswLTlhLWZdezEyfSQSGgoJcGFnZV9zaXplGAIgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGIAIImUKGUdldExhcG9yYW5IaXN0b3J5UmVzcG9uc2USLwoIdHJhbnNpc2kYASADKAsyHS5sYW1waWQucGVsYXBvcmFuLnYxLlRyYW5zaXNpEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCTKeDgoQUGVsYXBvcmFuU2VydmljZRKMAQoNU3VibWl0TGFwb3JhbhIpLmxhbXBpZC5wZWxhcG9yYW4udjEuU3VibWl0TGFwb3JhblJlcXVlc3QaKi5sYW1waWQucGVsYXBvcmFuLnYxLlN1Ym1pdExhcG9yYW5SZXNwb25zZSIkqO0YyQGC0+STAhk6ASpiB2xhcG9yYW4iCy92MS9sYXBvcmFuEpcBCg1WZXJpZnlMYXBvcmFuEikubGFtcGlkLnBlbGFwb3Jhbi52MS5WZXJpZnlMYXBvcmFuUmVxdWVzdBoqLmxhbXBpZC5wZWxhcG9yYW4udjEuVmVyaWZ5TGFwb3JhblJlc3BvbnNlIi+C0+STAik6ASpiB2xhcG9yYW4iGy92MS97bmFtZT1sYXBvcmFuLyp9OnZlcmlmeRKbAQoOQXBwcm92ZUxhcG9yYW4SKi5sYW1waWQucGVsYXBvcmFuLnYxLkFwcHJvdmVMYXBvcmFuUmVxdWVzdBorLmxhbXBpZC5wZWxhcG9yYW4udjEuQXBwcm92ZUxhcG9yYW5SZXNwb25zZSIwgtPkkwIqOgEqYgdsYXBvcmFuIhwvdjEve25hbWU9bGFwb3Jhbi8qfTphcHByb3ZlEpcBCg1SZXR1cm5MYXBvcmFuEikubGFtcGlkLnBlbGFwb3Jhbi52MS5SZXR1cm5MYXBvcmFuUmVxdWVzdBoqLmxhbXBpZC5wZWxhcG9yYW4udjEuUmV0dXJuTGFwb3JhblJlc3BvbnNlIi+C0+STAik6ASpiB2xhcG9yYW4iGy92MS97bmFtZT1sYXBvcmFuLyp9OnJldHVybhKfAQoPUmVzdWJtaXRMYXBvcmFuEisubGFtcGlkLnBlbGFwb3Jhbi52MS5SZXN1Ym1pdExhcG9yYW5SZXF1ZXN0GiwubGFtcGlkLnBlbGFwb3Jhbi52MS5SZXN1Ym1pdExhcG9yYW5SZXNwb25zZSIxgtPkkwIrOgEqYgdsYXBvcmFuIh0vdjEve25hbWU9bGFwb3Jhbi8qfTpyZXN1Ym1pdBKXAQoNUmVqZWN0TGFwb3JhbhIpLmxhbXBpZC5wZWxhcG9yYW4udjEuUmVqZWN0TGFwb3JhblJlcXVlc3QaKi5sYW1waWQucGVsYXBvcmFuLnYxLlJlamVjdExhcG9yYW5SZXNwb25zZSIvgtPkkwIpOgEqYgdsYXBvcmFuIhsvdjEve25hbWU9bGFwb3Jhbi8qfTpyZWplY3QSlwEKDUNhbmNlbExhcG9yYW4SKS5sYW1waWQucGVsYXBvcmFuLnYxLkNhbmNlbExhcG9yYW5SZXF1ZXN0GioubGFtcGlkLnBlbGFwb3Jhbi52MS5DYW5jZWxMYXBvcmFuUmVzcG9uc2UiL4LT5JMCKToBKmIHbGFwb3JhbiIbL3YxL3tuYW1lPWxhcG9yYW4vKn06Y2FuY2VsEqoBChBEaXNtaXNzS2VtaXJpcGFuEiwubGFtcGlkLnBlbGFwb3Jhbi52MS5EaXNtaXNzS2VtaXJpcGFuUmVxdWVzdBotLmxhbXBpZC5wZWxhcG9yYW4udjEuRGlzbWlzc0tlbWlyaXBhblJlc3BvbnNlIjmC0+STAjM6ASpiB2xhcG9yYW4iJS92MS97bmFtZT1sYXBvcmFuLyp9OmRpc21pc3NLZW1pcmlwYW4ShwEKCkdldExhcG9yYW4SJi5sYW1waWQucGVsYXBvcmFuLnYxLkdldExhcG9yYW5SZXF1ZXN0GicubGFtcGlkLnBlbGFwb3Jhbi52MS5HZXRMYXBvcmFuUmVzcG9uc2UiKJACAYLT5JMCH2IHbGFwb3JhbhIUL3YxL3tuYW1lPWxhcG9yYW4vKn0SeAoLTGlzdExhcG9yYW4SJy5sYW1waWQucGVsYXBvcmFuLnYxLkxpc3RMYXBvcmFuUmVxdWVzdBooLmxhbXBpZC5wZWxhcG9yYW4udjEuTGlzdExhcG9yYW5SZXNwb25zZSIWkAIBgtPkkwINEgsvdjEvbGFwb3JhbhKDAQoMV2F0Y2hMYXBvcmFuEigubGFtcGlkLnBlbGFwb3Jhbi52MS5XYXRjaExhcG9yYW5SZXF1ZXN0GikubGFtcGlkLnBlbGFwb3Jhbi52MS5XYXRjaExhcG9yYW5SZXNwb25zZSIckAIBgtPkkwITEhEvdjEvbGFwb3Jhbjp3YXRjaDABEpsBChFHZXRMYXBvcmFuSGlzdG9yeRItLmxhbXBpZC5wZWxhcG9yYW4udjEuR2V0TGFwb3Jhbkhpc3RvcnlSZXF1ZXN0Gi4ubGFtcGlkLnBlbGFwb3Jhbi52MS5HZXRMYXBvcmFuSGlzdG9yeVJlc3BvbnNlIieQAgGC0+STAh4SHC92MS97bmFtZT1sYXBvcmFuLyp9Omhpc3RvcnliBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_lampid_option_v1_http, file_lampid_pelaporan_v1_laporan]);
+  fileDesc("CitsYW1waWQvcGVsYXBvcmFuL3YxL3BlbGFwb3Jhbl9zZXJ2aWNlLnByb3RvEhNsYW1waWQucGVsYXBvcmFuLnYxIrEBChRTdWJtaXRMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJFCgxrb2RlX3dpbGF5YWgYAiABKAlCL7pILHIqMiheWzAtOV17Mn1cLlswLTldezJ9XC5bMC05XXsyfVwuWzAtOV17NH0kEjQKA2lzaRgDIAEoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuSXNpTGFwb3JhbkIGukgDyAEBIkYKFVN1Ym1pdExhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIqEBChRWZXJpZnlMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQiRgoVVmVyaWZ5TGFwb3JhblJlc3BvbnNlEi0KB2xhcG9yYW4YASABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4i2wEKFUFwcHJvdmVMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSNwoPbm9tb3Jfa2VwdXR1c2FuGAQgASgJQh66SBtyGRhkMhVeW1xwe0x9XHB7Tn1ccHtQfSBdKiQiRwoWQXBwcm92ZUxhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIpgCChRSZXR1cm5MYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSdQoGYWxhc2FuGAQgASgJQmWAAQG6SF9yXRABGPQDMlZeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7U31ccHtac31cbl0qW1xwe0x9XHB7Tn1dW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7U31ccHtac31cbl0qJCJGChVSZXR1cm5MYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiLZAQoWUmVzdWJtaXRMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSNAoDaXNpGAQgASgLMh8ubGFtcGlkLnBlbGFwb3Jhbi52MS5Jc2lMYXBvcmFuQga6SAPIAQEiSAoXUmVzdWJtaXRMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiKYAgoUUmVqZWN0TGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQiRgoVUmVqZWN0TGFwb3JhblJlc3BvbnNlEi0KB2xhcG9yYW4YASABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4imAIKFENhbmNlbExhcG9yYW5SZXF1ZXN0EhwKCnJlcXVlc3RfaWQYASABKAlCCLpIBXIDsAEBEkgKBG5hbWUYAiABKAlCOrpIN3I1MjNebGFwb3Jhbi9bMC05YS1mXXs4fSgtWzAtOWEtZl17NH0pezN9LVswLTlhLWZdezEyfSQSIQoEZXRhZxgDIAEoCUITukgQcg4yDF5bMC05XXsxLDl9JBJ1CgZhbGFzYW4YBCABKAlCZYABAbpIX3JdEAEY9AMyVl5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtTfVxwe1pzfVxuXSpbXHB7TH1ccHtOfV1bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtTfVxwe1pzfVxuXSokIkYKFUNhbmNlbExhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIoYDChVDb3JyZWN0TGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQSNQoNbm9tb3JfcHV0dXNhbhgFIAEoCUIeukgbchkYZDIVXltccHtMfVxwe059XHB7UH0gXSokEjQKA2lzaRgGIAEoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuSXNpTGFwb3JhbkIGukgDyAEBIkcKFkNvcnJlY3RMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiLPAgoUUmV2b2tlTGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQSNQoNbm9tb3JfcHV0dXNhbhgFIAEoCUIeukgbchkYZDIVXltccHtMfVxwe059XHB7UH0gXSokIkYKFVJldm9rZUxhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIpwCChhDYW5jZWxQZXJwaW5kYWhhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQiSgoZQ2FuY2VsUGVycGluZGFoYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIqIBChVSZWFwcGx5TGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kIkcKFlJlYXBwbHlMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiLqAgoXRGlzbWlzc0tlbWlyaXBhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEk0KCWtlbWlyaXBhbhgEIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBJ1CgZhbGFzYW4YBSABKAlCZYABAbpIX3JdEAEY9AMyVl5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtTfVxwe1pzfVxuXSpbXHB7TH1ccHtOfV1bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtTfVxwe1pzfVxuXSokIkkKGERpc21pc3NLZW1pcmlwYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIpsBChFHZXRMYXBvcmFuUmVxdWVzdBJICgRuYW1lGAEgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEjwKBWFzX29mGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRukgOsgELIgcI/4LR/68HMgAiQwoSR2V0TGFwb3JhblJlc3BvbnNlEi0KB2xhcG9yYW4YASABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4i0gIKEkxpc3RMYXBvcmFuUmVxdWVzdBJUCgxrb2RlX3dpbGF5YWgYASABKAlCPrpIO3I5MjdeKHxJRHxbMC05XXsyfShcLlswLTldezJ9KFwuWzAtOV17Mn0oXC5bMC05XXs0fSk/KT8pPykkEhMKC2tvdGFrX21hc3VrGAIgASgIEj0KBnN0YXR1cxgDIAEoDjIjLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5TdGF0dXNCCLpIBYIBAhABEjsKBWplbmlzGAQgASgOMiIubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuLkplbmlzQgi6SAWCAQIQARIbCgp1bXVyX2RldGlrGAUgASgFQge6SAQaAigAEhoKCXBhZ2Vfc2l6ZRgGIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAcgASgJQgi6SAVyAxiACCJdChNMaXN0TGFwb3JhblJlc3BvbnNlEi0KB2xhcG9yYW4YASADKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIpYCChNXYXRjaExhcG9yYW5SZXF1ZXN0ElQKDGtvZGVfd2lsYXlhaBgBIAEoCUI+ukg7cjkyN14ofElEfFswLTldezJ9KFwuWzAtOV17Mn0oXC5bMC05XXsyfShcLlswLTldezR9KT8pPyk/KSQSEwoLa290YWtfbWFzdWsYAiABKAgSPQoGc3RhdHVzGAMgASgOMiMubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuLlN0YXR1c0IIukgFggECEAESOwoFamVuaXMYBCABKA4yIi5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uSmVuaXNCCLpIBYIBAhABEhgKBmN1cnNvchgFIAEoCUIIukgFcgMYgAgisgIKFFdhdGNoTGFwb3JhblJlc3BvbnNlEkYKCXBlcnViYWhhbhgBIAEoDjIzLmxhbXBpZC5wZWxhcG9yYW4udjEuV2F0Y2hMYXBvcmFuUmVzcG9uc2UuUGVydWJhaGFuEi0KB2xhcG9yYW4YAiABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4SDgoGY3Vyc29yGAMgASgJIpIBCglQZXJ1YmFoYW4SGQoVUEVSVUJBSEFOX1VOU1BFQ0lGSUVEEAASEQoNUEVSVUJBSEFOX0FEQRABEhMKD1BFUlVCQUhBTl9NQVNVSxACEhUKEVBFUlVCQUhBTl9CRVJVQkFIEAMSFAoQUEVSVUJBSEFOX0tFTFVBUhAEEhUKEVBFUlVCQUhBTl9URVJLSU5JEAUingEKGEdldExhcG9yYW5IaXN0b3J5UmVxdWVzdBJICgRuYW1lGAEgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEhoKCXBhZ2Vfc2l6ZRgCIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxiACCJlChlHZXRMYXBvcmFuSGlzdG9yeVJlc3BvbnNlEi8KCHRyYW5zaXNpGAEgAygLMh0ubGFtcGlkLnBlbGFwb3Jhbi52MS5UcmFuc2lzaRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkypRMKEFBlbGFwb3JhblNlcnZpY2USjAEKDVN1Ym1pdExhcG9yYW4SKS5sYW1waWQucGVsYXBvcmFuLnYxLlN1Ym1pdExhcG9yYW5SZXF1ZXN0GioubGFtcGlkLnBlbGFwb3Jhbi52MS5TdWJtaXRMYXBvcmFuUmVzcG9uc2UiJKjtGMkBgtPkkwIZOgEqYgdsYXBvcmFuIgsvdjEvbGFwb3JhbhKXAQoNVmVyaWZ5TGFwb3JhbhIpLmxhbXBpZC5wZWxhcG9yYW4udjEuVmVyaWZ5TGFwb3JhblJlcXVlc3QaKi5sYW1waWQucGVsYXBvcmFuLnYxLlZlcmlmeUxhcG9yYW5SZXNwb25zZSIvgtPkkwIpOgEqYgdsYXBvcmFuIhsvdjEve25hbWU9bGFwb3Jhbi8qfTp2ZXJpZnkSmwEKDkFwcHJvdmVMYXBvcmFuEioubGFtcGlkLnBlbGFwb3Jhbi52MS5BcHByb3ZlTGFwb3JhblJlcXVlc3QaKy5sYW1waWQucGVsYXBvcmFuLnYxLkFwcHJvdmVMYXBvcmFuUmVzcG9uc2UiMILT5JMCKjoBKmIHbGFwb3JhbiIcL3YxL3tuYW1lPWxhcG9yYW4vKn06YXBwcm92ZRKXAQoNUmV0dXJuTGFwb3JhbhIpLmxhbXBpZC5wZWxhcG9yYW4udjEuUmV0dXJuTGFwb3JhblJlcXVlc3QaKi5sYW1waWQucGVsYXBvcmFuLnYxLlJldHVybkxhcG9yYW5SZXNwb25zZSIvgtPkkwIpOgEqYgdsYXBvcmFuIhsvdjEve25hbWU9bGFwb3Jhbi8qfTpyZXR1cm4SnwEKD1Jlc3VibWl0TGFwb3JhbhIrLmxhbXBpZC5wZWxhcG9yYW4udjEuUmVzdWJtaXRMYXBvcmFuUmVxdWVzdBosLmxhbXBpZC5wZWxhcG9yYW4udjEuUmVzdWJtaXRMYXBvcmFuUmVzcG9uc2UiMYLT5JMCKzoBKmIHbGFwb3JhbiIdL3YxL3tuYW1lPWxhcG9yYW4vKn06cmVzdWJtaXQSlwEKDVJlamVjdExhcG9yYW4SKS5sYW1waWQucGVsYXBvcmFuLnYxLlJlamVjdExhcG9yYW5SZXF1ZXN0GioubGFtcGlkLnBlbGFwb3Jhbi52MS5SZWplY3RMYXBvcmFuUmVzcG9uc2UiL4LT5JMCKToBKmIHbGFwb3JhbiIbL3YxL3tuYW1lPWxhcG9yYW4vKn06cmVqZWN0EpcBCg1DYW5jZWxMYXBvcmFuEikubGFtcGlkLnBlbGFwb3Jhbi52MS5DYW5jZWxMYXBvcmFuUmVxdWVzdBoqLmxhbXBpZC5wZWxhcG9yYW4udjEuQ2FuY2VsTGFwb3JhblJlc3BvbnNlIi+C0+STAik6ASpiB2xhcG9yYW4iGy92MS97bmFtZT1sYXBvcmFuLyp9OmNhbmNlbBKbAQoOQ29ycmVjdExhcG9yYW4SKi5sYW1waWQucGVsYXBvcmFuLnYxLkNvcnJlY3RMYXBvcmFuUmVxdWVzdBorLmxhbXBpZC5wZWxhcG9yYW4udjEuQ29ycmVjdExhcG9yYW5SZXNwb25zZSIwgtPkkwIqOgEqYgdsYXBvcmFuIhwvdjEve25hbWU9bGFwb3Jhbi8qfTpjb3JyZWN0EpcBCg1SZXZva2VMYXBvcmFuEikubGFtcGlkLnBlbGFwb3Jhbi52MS5SZXZva2VMYXBvcmFuUmVxdWVzdBoqLmxhbXBpZC5wZWxhcG9yYW4udjEuUmV2b2tlTGFwb3JhblJlc3BvbnNlIi+C0+STAik6ASpiB2xhcG9yYW4iGy92MS97bmFtZT1sYXBvcmFuLyp9OnJldm9rZRKuAQoRQ2FuY2VsUGVycGluZGFoYW4SLS5sYW1waWQucGVsYXBvcmFuLnYxLkNhbmNlbFBlcnBpbmRhaGFuUmVxdWVzdBouLmxhbXBpZC5wZWxhcG9yYW4udjEuQ2FuY2VsUGVycGluZGFoYW5SZXNwb25zZSI6gtPkkwI0OgEqYgdsYXBvcmFuIiYvdjEve25hbWU9bGFwb3Jhbi8qfTpjYW5jZWxQZXJwaW5kYWhhbhKbAQoOUmVhcHBseUxhcG9yYW4SKi5sYW1waWQucGVsYXBvcmFuLnYxLlJlYXBwbHlMYXBvcmFuUmVxdWVzdBorLmxhbXBpZC5wZWxhcG9yYW4udjEuUmVhcHBseUxhcG9yYW5SZXNwb25zZSIwgtPkkwIqOgEqYgdsYXBvcmFuIhwvdjEve25hbWU9bGFwb3Jhbi8qfTpyZWFwcGx5EqoBChBEaXNtaXNzS2VtaXJpcGFuEiwubGFtcGlkLnBlbGFwb3Jhbi52MS5EaXNtaXNzS2VtaXJpcGFuUmVxdWVzdBotLmxhbXBpZC5wZWxhcG9yYW4udjEuRGlzbWlzc0tlbWlyaXBhblJlc3BvbnNlIjmC0+STAjM6ASpiB2xhcG9yYW4iJS92MS97bmFtZT1sYXBvcmFuLyp9OmRpc21pc3NLZW1pcmlwYW4ShwEKCkdldExhcG9yYW4SJi5sYW1waWQucGVsYXBvcmFuLnYxLkdldExhcG9yYW5SZXF1ZXN0GicubGFtcGlkLnBlbGFwb3Jhbi52MS5HZXRMYXBvcmFuUmVzcG9uc2UiKJACAYLT5JMCH2IHbGFwb3JhbhIUL3YxL3tuYW1lPWxhcG9yYW4vKn0SeAoLTGlzdExhcG9yYW4SJy5sYW1waWQucGVsYXBvcmFuLnYxLkxpc3RMYXBvcmFuUmVxdWVzdBooLmxhbXBpZC5wZWxhcG9yYW4udjEuTGlzdExhcG9yYW5SZXNwb25zZSIWkAIBgtPkkwINEgsvdjEvbGFwb3JhbhKDAQoMV2F0Y2hMYXBvcmFuEigubGFtcGlkLnBlbGFwb3Jhbi52MS5XYXRjaExhcG9yYW5SZXF1ZXN0GikubGFtcGlkLnBlbGFwb3Jhbi52MS5XYXRjaExhcG9yYW5SZXNwb25zZSIckAIBgtPkkwITEhEvdjEvbGFwb3Jhbjp3YXRjaDABEpsBChFHZXRMYXBvcmFuSGlzdG9yeRItLmxhbXBpZC5wZWxhcG9yYW4udjEuR2V0TGFwb3Jhbkhpc3RvcnlSZXF1ZXN0Gi4ubGFtcGlkLnBlbGFwb3Jhbi52MS5HZXRMYXBvcmFuSGlzdG9yeVJlc3BvbnNlIieQAgGC0+STAh4SHC92MS97bmFtZT1sYXBvcmFuLyp9Omhpc3RvcnliBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_lampid_option_v1_http, file_lampid_pelaporan_v1_laporan]);
 
 /**
  * SubmitLaporanRequest is a new report.
@@ -449,6 +449,272 @@ export const CancelLaporanResponseSchema: GenMessage<CancelLaporanResponse> = /*
   messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 13);
 
 /**
+ * CorrectLaporanRequest names a report and the version that the decision is about.
+ *
+ * @generated from message lampid.pelaporan.v1.CorrectLaporanRequest
+ */
+export type CorrectLaporanRequest = Message<"lampid.pelaporan.v1.CorrectLaporanRequest"> & {
+  /**
+   * Idempotency key, a UUID: the same id gives the first answer again (AIP-155). Required.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * "laporan/{uuid}". Required.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The etag of the report as the caller has seen it. Required.
+   *
+   * @generated from field: string etag = 3;
+   */
+  etag: string;
+
+  /**
+   * Why. Required, at most 500 characters, one letter or digit at least.
+   *
+   * @generated from field: string alasan = 4;
+   */
+  alasan: string;
+
+  /**
+   * Number of the court's decision. Where the correction is by court order; empty otherwise.
+   *
+   * @generated from field: string nomor_putusan = 5;
+   */
+  nomorPutusan: string;
+
+  /**
+   * What the report says now, the whole of it; of the same jenis. Required.
+   *
+   * @generated from field: lampid.pelaporan.v1.IsiLaporan isi = 6;
+   */
+  isi?: IsiLaporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.CorrectLaporanRequest.
+ * Use `create(CorrectLaporanRequestSchema)` to create a new message.
+ */
+export const CorrectLaporanRequestSchema: GenMessage<CorrectLaporanRequest> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 14);
+
+/**
+ * CorrectLaporanResponse carries the report.
+ *
+ * @generated from message lampid.pelaporan.v1.CorrectLaporanResponse
+ */
+export type CorrectLaporanResponse = Message<"lampid.pelaporan.v1.CorrectLaporanResponse"> & {
+  /**
+   * The report after the transition.
+   *
+   * @generated from field: lampid.pelaporan.v1.Laporan laporan = 1;
+   */
+  laporan?: Laporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.CorrectLaporanResponse.
+ * Use `create(CorrectLaporanResponseSchema)` to create a new message.
+ */
+export const CorrectLaporanResponseSchema: GenMessage<CorrectLaporanResponse> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 15);
+
+/**
+ * RevokeLaporanRequest names a report and the version that the decision is about.
+ *
+ * @generated from message lampid.pelaporan.v1.RevokeLaporanRequest
+ */
+export type RevokeLaporanRequest = Message<"lampid.pelaporan.v1.RevokeLaporanRequest"> & {
+  /**
+   * Idempotency key, a UUID: the same id gives the first answer again (AIP-155). Required.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * "laporan/{uuid}". Required.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The etag of the report as the caller has seen it. Required.
+   *
+   * @generated from field: string etag = 3;
+   */
+  etag: string;
+
+  /**
+   * Why. Required, at most 500 characters, one letter or digit at least.
+   *
+   * @generated from field: string alasan = 4;
+   */
+  alasan: string;
+
+  /**
+   * Number of the court's decision. Required for a report that is in effect.
+   *
+   * @generated from field: string nomor_putusan = 5;
+   */
+  nomorPutusan: string;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.RevokeLaporanRequest.
+ * Use `create(RevokeLaporanRequestSchema)` to create a new message.
+ */
+export const RevokeLaporanRequestSchema: GenMessage<RevokeLaporanRequest> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 16);
+
+/**
+ * RevokeLaporanResponse carries the report.
+ *
+ * @generated from message lampid.pelaporan.v1.RevokeLaporanResponse
+ */
+export type RevokeLaporanResponse = Message<"lampid.pelaporan.v1.RevokeLaporanResponse"> & {
+  /**
+   * The report after the transition.
+   *
+   * @generated from field: lampid.pelaporan.v1.Laporan laporan = 1;
+   */
+  laporan?: Laporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.RevokeLaporanResponse.
+ * Use `create(RevokeLaporanResponseSchema)` to create a new message.
+ */
+export const RevokeLaporanResponseSchema: GenMessage<RevokeLaporanResponse> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 17);
+
+/**
+ * CancelPerpindahanRequest names a report and the version that the decision is about.
+ *
+ * @generated from message lampid.pelaporan.v1.CancelPerpindahanRequest
+ */
+export type CancelPerpindahanRequest = Message<"lampid.pelaporan.v1.CancelPerpindahanRequest"> & {
+  /**
+   * Idempotency key, a UUID: the same id gives the first answer again (AIP-155). Required.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * "laporan/{uuid}". Required.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The etag of the report as the caller has seen it. Required.
+   *
+   * @generated from field: string etag = 3;
+   */
+  etag: string;
+
+  /**
+   * Why. Required, at most 500 characters, one letter or digit at least.
+   *
+   * @generated from field: string alasan = 4;
+   */
+  alasan: string;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.CancelPerpindahanRequest.
+ * Use `create(CancelPerpindahanRequestSchema)` to create a new message.
+ */
+export const CancelPerpindahanRequestSchema: GenMessage<CancelPerpindahanRequest> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 18);
+
+/**
+ * CancelPerpindahanResponse carries the report.
+ *
+ * @generated from message lampid.pelaporan.v1.CancelPerpindahanResponse
+ */
+export type CancelPerpindahanResponse = Message<"lampid.pelaporan.v1.CancelPerpindahanResponse"> & {
+  /**
+   * The report after the transition.
+   *
+   * @generated from field: lampid.pelaporan.v1.Laporan laporan = 1;
+   */
+  laporan?: Laporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.CancelPerpindahanResponse.
+ * Use `create(CancelPerpindahanResponseSchema)` to create a new message.
+ */
+export const CancelPerpindahanResponseSchema: GenMessage<CancelPerpindahanResponse> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 19);
+
+/**
+ * ReapplyLaporanRequest names a report and the version that the decision is about.
+ *
+ * @generated from message lampid.pelaporan.v1.ReapplyLaporanRequest
+ */
+export type ReapplyLaporanRequest = Message<"lampid.pelaporan.v1.ReapplyLaporanRequest"> & {
+  /**
+   * Idempotency key, a UUID: the same id gives the first answer again (AIP-155). Required.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * "laporan/{uuid}". Required.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The etag of the report as the caller has seen it. Required.
+   *
+   * @generated from field: string etag = 3;
+   */
+  etag: string;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.ReapplyLaporanRequest.
+ * Use `create(ReapplyLaporanRequestSchema)` to create a new message.
+ */
+export const ReapplyLaporanRequestSchema: GenMessage<ReapplyLaporanRequest> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 20);
+
+/**
+ * ReapplyLaporanResponse carries the report.
+ *
+ * @generated from message lampid.pelaporan.v1.ReapplyLaporanResponse
+ */
+export type ReapplyLaporanResponse = Message<"lampid.pelaporan.v1.ReapplyLaporanResponse"> & {
+  /**
+   * The report after the transition.
+   *
+   * @generated from field: lampid.pelaporan.v1.Laporan laporan = 1;
+   */
+  laporan?: Laporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.ReapplyLaporanResponse.
+ * Use `create(ReapplyLaporanResponseSchema)` to create a new message.
+ */
+export const ReapplyLaporanResponseSchema: GenMessage<ReapplyLaporanResponse> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 21);
+
+/**
  * DismissKemiripanRequest names a report and the version that the decision is about.
  *
  * @generated from message lampid.pelaporan.v1.DismissKemiripanRequest
@@ -495,7 +761,7 @@ export type DismissKemiripanRequest = Message<"lampid.pelaporan.v1.DismissKemiri
  * Use `create(DismissKemiripanRequestSchema)` to create a new message.
  */
 export const DismissKemiripanRequestSchema: GenMessage<DismissKemiripanRequest> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 14);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 22);
 
 /**
  * DismissKemiripanResponse carries the report.
@@ -516,7 +782,7 @@ export type DismissKemiripanResponse = Message<"lampid.pelaporan.v1.DismissKemir
  * Use `create(DismissKemiripanResponseSchema)` to create a new message.
  */
 export const DismissKemiripanResponseSchema: GenMessage<DismissKemiripanResponse> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 15);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 23);
 
 /**
  * GetLaporanRequest names a report.
@@ -544,7 +810,7 @@ export type GetLaporanRequest = Message<"lampid.pelaporan.v1.GetLaporanRequest">
  * Use `create(GetLaporanRequestSchema)` to create a new message.
  */
 export const GetLaporanRequestSchema: GenMessage<GetLaporanRequest> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 16);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 24);
 
 /**
  * GetLaporanResponse carries the report.
@@ -565,7 +831,7 @@ export type GetLaporanResponse = Message<"lampid.pelaporan.v1.GetLaporanResponse
  * Use `create(GetLaporanResponseSchema)` to create a new message.
  */
 export const GetLaporanResponseSchema: GenMessage<GetLaporanResponse> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 17);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 25);
 
 /**
  * ListLaporanRequest says which reports.
@@ -629,7 +895,7 @@ export type ListLaporanRequest = Message<"lampid.pelaporan.v1.ListLaporanRequest
  * Use `create(ListLaporanRequestSchema)` to create a new message.
  */
 export const ListLaporanRequestSchema: GenMessage<ListLaporanRequest> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 18);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 26);
 
 /**
  * ListLaporanResponse is one page of reports.
@@ -657,7 +923,7 @@ export type ListLaporanResponse = Message<"lampid.pelaporan.v1.ListLaporanRespon
  * Use `create(ListLaporanResponseSchema)` to create a new message.
  */
 export const ListLaporanResponseSchema: GenMessage<ListLaporanResponse> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 19);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 27);
 
 /**
  * WatchLaporanRequest says which reports; the fields are those of ListLaporanRequest.
@@ -707,7 +973,7 @@ export type WatchLaporanRequest = Message<"lampid.pelaporan.v1.WatchLaporanReque
  * Use `create(WatchLaporanRequestSchema)` to create a new message.
  */
 export const WatchLaporanRequestSchema: GenMessage<WatchLaporanRequest> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 20);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 28);
 
 /**
  * WatchLaporanResponse is one report of the list, and what became of it.
@@ -742,7 +1008,7 @@ export type WatchLaporanResponse = Message<"lampid.pelaporan.v1.WatchLaporanResp
  * Use `create(WatchLaporanResponseSchema)` to create a new message.
  */
 export const WatchLaporanResponseSchema: GenMessage<WatchLaporanResponse> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 21);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 29);
 
 /**
  * Perubahan is what became of it.
@@ -804,7 +1070,7 @@ export type WatchLaporanResponse_Perubahan = (typeof WatchLaporanResponse_Peruba
  * Describes the enum lampid.pelaporan.v1.WatchLaporanResponse.Perubahan.
  */
 export const WatchLaporanResponse_PerubahanSchema: GenEnum<WatchLaporanResponse_Perubahan> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_pelaporan_service, 21, 0);
+  enumDesc(file_lampid_pelaporan_v1_pelaporan_service, 29, 0);
 
 /**
  * GetLaporanHistoryRequest names a report.
@@ -839,7 +1105,7 @@ export type GetLaporanHistoryRequest = Message<"lampid.pelaporan.v1.GetLaporanHi
  * Use `create(GetLaporanHistoryRequestSchema)` to create a new message.
  */
 export const GetLaporanHistoryRequestSchema: GenMessage<GetLaporanHistoryRequest> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 22);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 30);
 
 /**
  * GetLaporanHistoryResponse is one page of events.
@@ -867,7 +1133,7 @@ export type GetLaporanHistoryResponse = Message<"lampid.pelaporan.v1.GetLaporanH
  * Use `create(GetLaporanHistoryResponseSchema)` to create a new message.
  */
 export const GetLaporanHistoryResponseSchema: GenMessage<GetLaporanHistoryResponse> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 23);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 31);
 
 /**
  * PelaporanService takes reports of births, deaths and moves, and leads each through approval: an operator of a kelurahan
@@ -955,6 +1221,52 @@ export const PelaporanService: GenService<{
     methodKind: "unary";
     input: typeof CancelLaporanRequestSchema;
     output: typeof CancelLaporanResponseSchema;
+  },
+  /**
+   * CorrectLaporan corrects what a report says after it took effect: another event, never an edit. The registry follows; see
+   * efek. For an admin of its kota/kabupaten. Returns FAILED_PRECONDITION with ErrorInfo EFEK_STATE unless it is in effect and
+   * nothing is on its way.
+   *
+   * @generated from rpc lampid.pelaporan.v1.PelaporanService.CorrectLaporan
+   */
+  correctLaporan: {
+    methodKind: "unary";
+    input: typeof CorrectLaporanRequestSchema;
+    output: typeof CorrectLaporanResponseSchema;
+  },
+  /**
+   * RevokeLaporan takes an approved report back, for good; what it did to the registry is undone, see efek. For an admin of its
+   * kota/kabupaten. Returns FAILED_PRECONDITION with ErrorInfo EFEK_STATE while its effect is on its way, and
+   * COURT_DECISION_REQUIRED for one that is in effect without nomor_putusan.
+   *
+   * @generated from rpc lampid.pelaporan.v1.PelaporanService.RevokeLaporan
+   */
+  revokeLaporan: {
+    methodKind: "unary";
+    input: typeof RevokeLaporanRequestSchema;
+    output: typeof RevokeLaporanResponseSchema;
+  },
+  /**
+   * CancelPerpindahan calls a move off whose members are in transit: they come back to where they left, see efek. For an admin
+   * of the origin's kota/kabupaten. Returns FAILED_PRECONDITION with ErrorInfo NOT_IN_TRANSIT where nobody is.
+   *
+   * @generated from rpc lampid.pelaporan.v1.PelaporanService.CancelPerpindahan
+   */
+  cancelPerpindahan: {
+    methodKind: "unary";
+    input: typeof CancelPerpindahanRequestSchema;
+    output: typeof CancelPerpindahanResponseSchema;
+  },
+  /**
+   * ReapplyLaporan tries again what the registry refused, after its cause is mended. For an admin of its kota/kabupaten.
+   * Returns FAILED_PRECONDITION with ErrorInfo EFEK_STATE unless that has failed.
+   *
+   * @generated from rpc lampid.pelaporan.v1.PelaporanService.ReapplyLaporan
+   */
+  reapplyLaporan: {
+    methodKind: "unary";
+    input: typeof ReapplyLaporanRequestSchema;
+    output: typeof ReapplyLaporanResponseSchema;
   },
   /**
    * DismissKemiripan says that another report tells of something else. For a supervisor of its kecamatan, who decides on it.

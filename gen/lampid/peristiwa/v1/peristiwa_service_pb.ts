@@ -20,7 +20,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file lampid/peristiwa/v1/peristiwa_service.proto.
  */
 export const file_lampid_peristiwa_v1_peristiwa_service: GenFile = /*@__PURE__*/
-  fileDesc("CitsYW1waWQvcGVyaXN0aXdhL3YxL3BlcmlzdGl3YV9zZXJ2aWNlLnByb3RvEhNsYW1waWQucGVyaXN0aXdhLnYxIqEEChVBcHBseVBlcmlzdGl3YVJlcXVlc3QSGwoJcGVyaXN0aXdhGAEgASgJQgi6SAVyA7ABARJLCgdsYXBvcmFuGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEkUKDGtvZGVfd2lsYXlhaBgDIAEoCUIvukgscioyKF5bMC05XXsyfVwuWzAtOV17Mn1cLlswLTldezJ9XC5bMC05XXs0fSQSGgoGcGVsYWt1GAQgASgJQgq6SAdyBRABGMgBEjEKBXdha3R1GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIGukgDyAEBEjUKCnBlbmdlc2FoYW4YBiABKAsyHy5sYW1waWQucGVsYXBvcmFuLnYxLklzaUxhcG9yYW5IABI5CgxwZW5nZW1iYWxpYW4YByABKAsyIS5sYW1waWQucGVyaXN0aXdhLnYxLlBlbmdlbWJhbGlhbkgAEjUKCnBlbWJldHVsYW4YCCABKAsyHy5sYW1waWQucGVyaXN0aXdhLnYxLlBlbWJldHVsYW5IABI1CgpwZW5jYWJ1dGFuGAkgASgLMh8ubGFtcGlkLnBlcmlzdGl3YS52MS5QZW5jYWJ1dGFuSAASFQoNdmFsaWRhdGVfb25seRgKIAEoCEIRCghwZXJpbnRhaBIFukgCCAEinwEKDFBlbmdlbWJhbGlhbhJCCgVzZWJhYhgBIAEoDjInLmxhbXBpZC5wZXJpc3Rpd2EudjEuUGVuZ2VtYmFsaWFuLlNlYmFiQgq6SAeCAQQQASAAIksKBVNlYmFiEhUKEVNFQkFCX1VOU1BFQ0lGSUVEEAASFAoQU0VCQUJfRElCQVRBTEtBThABEhUKEVNFQkFCX0tFREFMVVdBUlNBEAIigAEKClBlbWJldHVsYW4SOAoHc2ViZWx1bRgBIAEoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuSXNpTGFwb3JhbkIGukgDyAEBEjgKB3Nlc3VkYWgYAiABKAsyHy5sYW1waWQucGVsYXBvcmFuLnYxLklzaUxhcG9yYW5CBrpIA8gBASJCCgpQZW5jYWJ1dGFuEjQKA2lzaRgBIAEoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuSXNpTGFwb3JhbkIGukgDyAEBIkMKFkFwcGx5UGVyaXN0aXdhUmVzcG9uc2USKQoFaGFzaWwYASABKAsyGi5sYW1waWQucGVyaXN0aXdhLnYxLkhhc2lsMn0KEFBlcmlzdGl3YVNlcnZpY2USaQoOQXBwbHlQZXJpc3Rpd2ESKi5sYW1waWQucGVyaXN0aXdhLnYxLkFwcGx5UGVyaXN0aXdhUmVxdWVzdBorLmxhbXBpZC5wZXJpc3Rpd2EudjEuQXBwbHlQZXJpc3Rpd2FSZXNwb25zZWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_lampid_pelaporan_v1_laporan, file_lampid_peristiwa_v1_peristiwa]);
+  fileDesc("CitsYW1waWQvcGVyaXN0aXdhL3YxL3BlcmlzdGl3YV9zZXJ2aWNlLnByb3RvEhNsYW1waWQucGVyaXN0aXdhLnYxIscEChVBcHBseVBlcmlzdGl3YVJlcXVlc3QSGwoJcGVyaXN0aXdhGAEgASgJQgi6SAVyA7ABARJLCgdsYXBvcmFuGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEkUKDGtvZGVfd2lsYXlhaBgDIAEoCUIvukgscioyKF5bMC05XXsyfVwuWzAtOV17Mn1cLlswLTldezJ9XC5bMC05XXs0fSQSGgoGcGVsYWt1GAQgASgJQgq6SAdyBRABGMgBEjEKBXdha3R1GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIGukgDyAEBEjUKCnBlbmdlc2FoYW4YBiABKAsyHy5sYW1waWQucGVsYXBvcmFuLnYxLklzaUxhcG9yYW5IABI5CgxwZW5nZW1iYWxpYW4YByABKAsyIS5sYW1waWQucGVyaXN0aXdhLnYxLlBlbmdlbWJhbGlhbkgAEjUKCnBlbWJldHVsYW4YCCABKAsyHy5sYW1waWQucGVyaXN0aXdhLnYxLlBlbWJldHVsYW5IABI1CgpwZW5jYWJ1dGFuGAkgASgLMh8ubGFtcGlkLnBlcmlzdGl3YS52MS5QZW5jYWJ1dGFuSAASFQoNdmFsaWRhdGVfb25seRgKIAEoCBIWCgl0ZXJsYW1iYXQYCyABKAhIAYgBAUIRCghwZXJpbnRhaBIFukgCCAFCDAoKX3RlcmxhbWJhdCKfAQoMUGVuZ2VtYmFsaWFuEkIKBXNlYmFiGAEgASgOMicubGFtcGlkLnBlcmlzdGl3YS52MS5QZW5nZW1iYWxpYW4uU2ViYWJCCrpIB4IBBBABIAAiSwoFU2ViYWISFQoRU0VCQUJfVU5TUEVDSUZJRUQQABIUChBTRUJBQl9ESUJBVEFMS0FOEAESFQoRU0VCQUJfS0VEQUxVV0FSU0EQAiKAAQoKUGVtYmV0dWxhbhI4CgdzZWJlbHVtGAEgASgLMh8ubGFtcGlkLnBlbGFwb3Jhbi52MS5Jc2lMYXBvcmFuQga6SAPIAQESOAoHc2VzdWRhaBgCIAEoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuSXNpTGFwb3JhbkIGukgDyAEBIkIKClBlbmNhYnV0YW4SNAoDaXNpGAEgASgLMh8ubGFtcGlkLnBlbGFwb3Jhbi52MS5Jc2lMYXBvcmFuQga6SAPIAQEiQwoWQXBwbHlQZXJpc3Rpd2FSZXNwb25zZRIpCgVoYXNpbBgBIAEoCzIaLmxhbXBpZC5wZXJpc3Rpd2EudjEuSGFzaWwiFgoUQ291bnRQZW5kdWR1a1JlcXVlc3QitAEKFUNvdW50UGVuZHVkdWtSZXNwb25zZRJJCgd3aWxheWFoGAEgAygLMjgubGFtcGlkLnBlcmlzdGl3YS52MS5Db3VudFBlbmR1ZHVrUmVzcG9uc2UuSnVtbGFoV2lsYXlhaBIZChFkYWxhbV9wZXJwaW5kYWhhbhgCIAEoBRo1Cg1KdW1sYWhXaWxheWFoEhQKDGtvZGVfd2lsYXlhaBgBIAEoCRIOCgZqdW1sYWgYAiABKAUy6gEKEFBlcmlzdGl3YVNlcnZpY2USaQoOQXBwbHlQZXJpc3Rpd2ESKi5sYW1waWQucGVyaXN0aXdhLnYxLkFwcGx5UGVyaXN0aXdhUmVxdWVzdBorLmxhbXBpZC5wZXJpc3Rpd2EudjEuQXBwbHlQZXJpc3Rpd2FSZXNwb25zZRJrCg1Db3VudFBlbmR1ZHVrEikubGFtcGlkLnBlcmlzdGl3YS52MS5Db3VudFBlbmR1ZHVrUmVxdWVzdBoqLmxhbXBpZC5wZXJpc3Rpd2EudjEuQ291bnRQZW5kdWR1a1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_lampid_pelaporan_v1_laporan, file_lampid_peristiwa_v1_peristiwa]);
 
 /**
  * ApplyPeristiwaRequest is one command to the registry.
@@ -108,6 +108,14 @@ export type ApplyPeristiwaRequest = Message<"lampid.peristiwa.v1.ApplyPeristiwaR
    * @generated from field: bool validate_only = 10;
    */
   validateOnly: boolean;
+
+  /**
+   * Whether the report was late, counted to its first submission: it decides the form of a birth's certificate number. Default:
+   * counted to `waktu`.
+   *
+   * @generated from field: optional bool terlambat = 11;
+   */
+  terlambat?: boolean | undefined;
 };
 
 /**
@@ -250,9 +258,81 @@ export const ApplyPeristiwaResponseSchema: GenMessage<ApplyPeristiwaResponse> = 
   messageDesc(file_lampid_peristiwa_v1_peristiwa_service, 4);
 
 /**
+ * CountPendudukRequest asks for all of them.
+ *
+ * @generated from message lampid.peristiwa.v1.CountPendudukRequest
+ */
+export type CountPendudukRequest = Message<"lampid.peristiwa.v1.CountPendudukRequest"> & {
+};
+
+/**
+ * Describes the message lampid.peristiwa.v1.CountPendudukRequest.
+ * Use `create(CountPendudukRequestSchema)` to create a new message.
+ */
+export const CountPendudukRequestSchema: GenMessage<CountPendudukRequest> = /*@__PURE__*/
+  messageDesc(file_lampid_peristiwa_v1_peristiwa_service, 5);
+
+/**
+ * CountPendudukResponse counts residents, all at the same moment.
+ *
+ * @generated from message lampid.peristiwa.v1.CountPendudukResponse
+ */
+export type CountPendudukResponse = Message<"lampid.peristiwa.v1.CountPendudukResponse"> & {
+  /**
+   * By code, each once.
+   *
+   * @generated from field: repeated lampid.peristiwa.v1.CountPendudukResponse.JumlahWilayah wilayah = 1;
+   */
+  wilayah: CountPendudukResponse_JumlahWilayah[];
+
+  /**
+   * Residents in transit: in no wilayah.
+   *
+   * @generated from field: int32 dalam_perpindahan = 2;
+   */
+  dalamPerpindahan: number;
+};
+
+/**
+ * Describes the message lampid.peristiwa.v1.CountPendudukResponse.
+ * Use `create(CountPendudukResponseSchema)` to create a new message.
+ */
+export const CountPendudukResponseSchema: GenMessage<CountPendudukResponse> = /*@__PURE__*/
+  messageDesc(file_lampid_peristiwa_v1_peristiwa_service, 6);
+
+/**
+ * JumlahWilayah is a number of living residents.
+ *
+ * @generated from message lampid.peristiwa.v1.CountPendudukResponse.JumlahWilayah
+ */
+export type CountPendudukResponse_JumlahWilayah = Message<"lampid.peristiwa.v1.CountPendudukResponse.JumlahWilayah"> & {
+  /**
+   * Wilayah of residence exactly as stored: a kelurahan/desa, or a kecamatan for residents of whom no more is known.
+   *
+   * @generated from field: string kode_wilayah = 1;
+   */
+  kodeWilayah: string;
+
+  /**
+   * Living residents of just this code, at least 1.
+   *
+   * @generated from field: int32 jumlah = 2;
+   */
+  jumlah: number;
+};
+
+/**
+ * Describes the message lampid.peristiwa.v1.CountPendudukResponse.JumlahWilayah.
+ * Use `create(CountPendudukResponse_JumlahWilayahSchema)` to create a new message.
+ */
+export const CountPendudukResponse_JumlahWilayahSchema: GenMessage<CountPendudukResponse_JumlahWilayah> = /*@__PURE__*/
+  messageDesc(file_lampid_peristiwa_v1_peristiwa_service, 6, 0);
+
+/**
  * PeristiwaService lets approved reports take effect in the registry.
  *
- * Every RPC returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED for any role but service.
+ * Every RPC returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED for any role but service, and but admin_pusat where
+ * nothing but numbers is read.
  *
  * @generated from service lampid.peristiwa.v1.PeristiwaService
  */
@@ -270,6 +350,16 @@ export const PeristiwaService: GenService<{
     methodKind: "unary";
     input: typeof ApplyPeristiwaRequestSchema;
     output: typeof ApplyPeristiwaResponseSchema;
+  },
+  /**
+   * CountPenduduk counts the residents in one snapshot: what the population ledger is compared with.
+   *
+   * @generated from rpc lampid.peristiwa.v1.PeristiwaService.CountPenduduk
+   */
+  countPenduduk: {
+    methodKind: "unary";
+    input: typeof CountPendudukRequestSchema;
+    output: typeof CountPendudukResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_lampid_peristiwa_v1_peristiwa_service, 0);
