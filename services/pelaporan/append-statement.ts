@@ -57,7 +57,7 @@ with incoming as materialized (
   insert into laporan (${STATE_COLUMNS}) select ${STATE_COLUMNS} from fresh order by id
   on conflict (id) do update set versi = excluded.versi, status = excluded.status, terlambat = excluded.terlambat,
     nomor_keputusan = excluded.nomor_keputusan, pengaju = excluded.pengaju, pemverifikasi = excluded.pemverifikasi,
-    pengesah = excluded.pengesah, updated_at = excluded.updated_at
+    pengesah = excluded.pengesah, updated_at = excluded.updated_at, sejak = excluded.sejak, eskalasi = excluded.eskalasi
   where laporan.versi < excluded.versi
 ), told as (
   insert into outbox (id, aggregatetype, aggregateid, type, payload, subject, traceparent, created_at)
@@ -118,13 +118,15 @@ function toRow({ id, peristiwa, laporan, event, audit, answer }: AppendCommand) 
 function dataOf(peristiwa: Peristiwa): object {
   switch (peristiwa.jenis) {
     case "diajukan": {
-      const { nomor, laporan, kodeWilayah, tanggal, terlambat, kemiripan } = peristiwa;
-      return { nomor, laporan, kodeWilayah, tanggal, terlambat, kemiripan };
+      const { nomor, laporan, kodeWilayah, tanggal, terlambat, kemiripan, jatuhTempo } = peristiwa;
+      return { nomor, laporan, kodeWilayah, tanggal, terlambat, kemiripan, jatuhTempo };
     }
     case "diajukan_kembali": {
       const { terlambat, kemiripan } = peristiwa;
       return { terlambat, kemiripan };
     }
+    case "tereskalasi":
+      return { dari: peristiwa.dari };
     case "kemiripan_disisihkan":
       return { kemiripan: peristiwa.kemiripan };
     case "disahkan":

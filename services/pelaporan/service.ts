@@ -21,6 +21,7 @@ import {
   type IsiLaporan,
   type Laporan as LaporanMessage,
   LaporanSchema,
+  Laporan_Jenis as MessageJenis,
   Laporan_Status as MessageStatus,
 } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
 import {
@@ -41,11 +42,13 @@ import {
 } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.ts";
 import { jenisOf as jenisOfIsi } from "./domain/isi.ts";
 import { jejakOf, kunciDicari, temuanOf } from "./domain/kemiripan.ts";
-import { evolve, type Status } from "./domain/laporan.ts";
+import { evolve, menungguDi, type Status, TARGET_LAYANAN_MS, type Tingkat } from "./domain/laporan.ts";
+import { tingkatMenunggu } from "./domain/layanan.ts";
 import { nomorLaporan, nomorPrefix } from "./domain/nomor.ts";
 import { type Penolakan, penolakan } from "./domain/penolakan.ts";
 import { decideSubmit, decideTransisi, type Keadaan, type Putusan, type Transisi } from "./domain/putusan.ts";
 import type { Feed } from "./feed.ts";
+import { kinerjaMessage } from "./kinerja-message.ts";
 import {
   idOf,
   jenisOf,
@@ -58,12 +61,18 @@ import {
 } from "./messages.ts";
 import { pengirimanMessage } from "./pengiriman.ts";
 import { outboxEvent } from "./perubahan.ts";
+import type { LayananStore } from "./postgres-layanan-store.ts";
 import type { AppendCommand, Laporan, LaporanStore, Peristiwa } from "./store.ts";
 import { type Saringan, watchLaporan } from "./watch.ts";
 
 export type Deps = {
   store: LaporanStore;
   feed: Feed;
+  layanan: Pick<LayananStore, "kinerja">;
+  /** From first submission to the end. Default: two hours. */
+  targetMs?: number;
+  /** Told how long a report has waited for a level that acts now. */
+  onActed?: (tingkat: Tingkat, seconds: number) => void;
   wilayah: WilayahIndex;
   clock: () => Date;
   /** Told of each committed command to the registry. */
@@ -71,17 +80,16 @@ export type Deps = {
 };
 
 /** What waits for each level. */
-const KOTAK_MASUK: Readonly<Record<string, Status>> = {
-  operator: "dikembalikan",
-  supervisor: "diajukan",
-  admin_kota: "diverifikasi",
-};
+const KOTAK_MASUK: Readonly<Record<string, Status>> = menungguDi;
 
 /** Who has not arrived by then comes back to where they left. */
 const MAX_PERJALANAN_MS = 100 * 86_400_000;
 
 /** Milliseconds since 1970, which is as exact as times of this service are. */
 const TIME_PART = /^\d{1,15}$/;
+const EVERYTHING = { kotakMasuk: false, status: MessageStatus.UNSPECIFIED, jenis: MessageJenis.UNSPECIFIED };
+/** Of the figures of a wilayah. */
+const DEFAULT_HARI = 30;
 const VERSI_PART = /^\d{1,9}$/;
 
 type TransitionRequest = { requestId: string; name: string; etag: string };
@@ -92,6 +100,9 @@ export function pelaporanService({
   wilayah,
   clock,
   onCommanded = () => {},
+  layanan,
+  targetMs = TARGET_LAYANAN_MS,
+  onActed = () => {},
 }: Deps): ServiceImpl<typeof PelaporanService> {
   const keadaanOf = (ctx: HandlerContext, now: Date): Keadaan => ({
     pelaku: callerOf(ctx),
@@ -126,6 +137,11 @@ export function pelaporanService({
       );
       const command = appendOf(ctx, key, id, before, peristiwa);
       await store.append(command);
+      const tingkat = tingkatMenunggu(before.status);
+      // An escalation or a dismissal is made while the report waits on.
+      if (tingkat && command.laporan.status !== before.status) {
+        onActed(tingkat, (now.getTime() - before.sejak.getTime()) / 1_000);
+      }
       if (command.laporan.efek?.status === "menunggu") onCommanded();
       return { laporan: laporanMessage(id, command.laporan) };
     });
@@ -206,12 +222,13 @@ export function pelaporanService({
         const draft = decided(decideSubmit({ jenis: "submit", nomor: "", kodeWilayah, isi }, keadaan));
         const id = uuidv7();
         const peristiwa = await compared(id, kodeWilayah, draft);
+        const jatuhTempo = new Date(keadaan.waktu.getTime() + targetMs).toISOString();
         const prefix = nomorPrefix(jenisOfIsi(isi), kodeWilayah, keadaan.tanggal);
         const { laporan } = await store.appendNumbered({
           prefix,
           compose: (serial) => {
             const nomor = nomorLaporan(prefix, serial);
-            return appendOf(ctx, key, id, undefined, { ...peristiwa, nomor } as Peristiwa);
+            return appendOf(ctx, key, id, undefined, { ...peristiwa, nomor, jatuhTempo } as Peristiwa);
           },
         });
         return { laporan: laporanMessage(id, laporan) };
@@ -280,9 +297,9 @@ export function pelaporanService({
 
     async listLaporan(request, ctx) {
       const saringan = saringanOf(request, ctx);
-      const { kotakMasuk, umurDetik } = request;
+      const { kotakMasuk, umurDetik, terlambatLayanan } = request;
       const { kodeWilayah, status } = saringan;
-      const filter = [kodeWilayah, kotakMasuk, status ?? "", request.jenis, umurDetik];
+      const filter = [kodeWilayah, kotakMasuk, status ?? "", request.jenis, umurDetik, terlambatLayanan];
       const position = readPageToken(request.pageToken, filter, [TIME_PART, UUID_PART]);
       if (saringan.kosong) return { laporan: [], nextPageToken: "" };
 
@@ -291,6 +308,7 @@ export function pelaporanService({
         kodeWilayah,
         status,
         jenis: saringan.jenis,
+        terlambatPada: terlambatLayanan ? clock() : undefined,
         dibuatSampai: umurDetik === 0 ? undefined : new Date(clock().getTime() - umurDetik * 1_000),
         limit: limit + 1,
         after: position && { dibuat: new Date(Number(position[0])), id: position[1]! },
@@ -301,6 +319,14 @@ export function pelaporanService({
         laporan: page.map(ringkasanMessage),
         nextPageToken: last ? writePageToken([String(last.dibuat.getTime()), last.id], filter) : "",
       };
+    },
+
+    async getKinerjaLaporan(request, ctx) {
+      const { kodeWilayah } = saringanOf({ ...request, ...EVERYTHING }, ctx);
+      const now = clock();
+      const hari = request.hari || DEFAULT_HARI;
+      const kinerja = await layanan.kinerja(kodeWilayah, new Date(now.getTime() - hari * 86_400_000), now);
+      return kinerjaMessage(kinerja);
     },
 
     async *watchLaporan(request, ctx) {

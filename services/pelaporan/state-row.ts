@@ -17,6 +17,9 @@ const COLUMNS = {
   pengesah: "text",
   created_at: "timestamptz",
   updated_at: "timestamptz",
+  jatuh_tempo: "timestamptz",
+  sejak: "timestamptz",
+  eskalasi: "text[]",
 } as const;
 
 export const STATE_COLUMNS = Object.keys(COLUMNS).join(", ");
@@ -44,5 +47,8 @@ export function stateRow(
     pengesah: laporan.pengesah,
     created_at: laporan.dibuat,
     updated_at: laporan.diubah,
+    jatuh_tempo: laporan.jatuhTempo,
+    sejak: laporan.sejak,
+    eskalasi: laporan.eskalasi,
   };
 }

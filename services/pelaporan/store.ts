@@ -12,6 +12,7 @@ import type {
   Peran,
   Peristiwa as PeristiwaOf,
   Status,
+  Tingkat,
 } from "./domain/laporan.ts";
 import type { Pengiriman } from "./domain/pengiriman.ts";
 
@@ -34,6 +35,8 @@ export type Riwayat = {
   tingkat: Peran;
   /** Of what concerns the effect alone. */
   perintah: JenisPerintah | undefined;
+  /** Of an escalation: the level that it waited for. */
+  dari: Tingkat | undefined;
   alasan: string;
   waktu: Date;
 };
@@ -46,6 +49,8 @@ export type ListQuery = {
   jenis: JenisLaporan | undefined;
   /** First submitted then or before; undefined for any time. */
   dibuatSampai: Date | undefined;
+  /** Open, and past its service target then; undefined for all. */
+  terlambatPada?: Date | undefined;
   limit: number;
   after: { dibuat: Date; id: string } | undefined;
 };

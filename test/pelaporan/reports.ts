@@ -16,6 +16,7 @@ import { PelaporanService } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.
 import { Penduduk_JenisKelamin as JenisKelamin } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
 import { openFeed } from "../../services/pelaporan/feed.ts";
 import { postgresFeedStore } from "../../services/pelaporan/postgres-feed.ts";
+import { postgresLayananStore } from "../../services/pelaporan/postgres-layanan-store.ts";
 import { postgresLaporanStore } from "../../services/pelaporan/postgres-store.ts";
 import { pelaporanService } from "../../services/pelaporan/service.ts";
 import type { LaporanStore } from "../../services/pelaporan/store.ts";
@@ -51,6 +52,7 @@ export async function openReports({ onCommanded = () => {}, ...options }: Report
       wilayah,
       clock: () => new Date(now),
       onCommanded,
+      layanan: postgresLayananStore(sql),
     });
   const client = await componentClient(PelaporanService, serviceOn(db), options);
 

@@ -63,6 +63,7 @@ methods := {
 	"lampid.pelaporan.v1.PelaporanService/ReapplyLaporan": {"roles": {"admin_kota"}, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/GetLaporan": {"roles": officers, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/ListLaporan": {"roles": officers, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/GetKinerjaLaporan": {"roles": officers, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/WatchLaporan": {"roles": officers, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/GetLaporanHistory": {"roles": officers, "scoped": true},
 	"lampid.pelaporan.v1.PemeliharaanService/RebuildLaporan": {"roles": maintainers, "scoped": false},

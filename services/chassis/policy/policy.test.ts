@@ -45,6 +45,8 @@ const expected: Record<string, string> = {
   "lampid.pelaporan.v1.PelaporanService/ReapplyLaporan": "admin_kota scoped",
   "lampid.pelaporan.v1.PelaporanService/GetLaporan": "operator supervisor admin_kota admin_pusat scoped",
   "lampid.pelaporan.v1.PelaporanService/ListLaporan": "operator supervisor admin_kota admin_pusat scoped",
+  "lampid.pelaporan.v1.PelaporanService/GetKinerjaLaporan":
+    "operator supervisor admin_kota admin_pusat scoped",
   "lampid.pelaporan.v1.PelaporanService/WatchLaporan": "operator supervisor admin_kota admin_pusat scoped",
   "lampid.pelaporan.v1.PelaporanService/GetLaporanHistory":
     "operator supervisor admin_kota admin_pusat scoped",
