@@ -27,6 +27,10 @@ export const textsByReason: Readonly<Record<string, Readonly<Record<string, Text
       en: "This birth was reported late. Enter the number of the head of office's decision.",
       id: "Kelahiran ini terlambat dilaporkan. Isi nomor keputusan kepala dinas.",
     },
+    DOKUMEN_REVOKED: {
+      en: "This document has been revoked.",
+      id: "Dokumen ini telah dicabut.",
+    },
     DUTIES_NOT_SEPARATE: {
       en: "You have already acted on this report at another level. Someone else must decide.",
       id: "Anda sudah menangani laporan ini pada tingkat lain. Pejabat lain yang harus memutuskan.",

@@ -164,6 +164,7 @@ async function startEmbeddedIssuer(
       integrasi: serviceSecret,
       notifikasi: serviceSecret,
       pelaporan: serviceSecret,
+      dokumen: serviceSecret,
     };
     server.serve(createIssuer({ ...settings, machineSecrets, secrets, accounts, sql: database, log }));
     loginSecret = secrets.loginSecret;

@@ -41,6 +41,7 @@ const machines = {
   /** Processes of the mesh, for what they do by themselves. */
   integrasi: { role: "service", wilayah: "ID", scope: "lampid" },
   notifikasi: { role: "service", wilayah: "ID", scope: "lampid" },
+  dokumen: { role: "service", wilayah: "ID", scope: "lampid" },
   pelaporan: { role: "service", wilayah: "ID", scope: "lampid" },
 } as const;
 

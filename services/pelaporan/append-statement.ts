@@ -57,7 +57,7 @@ with incoming as materialized (
   insert into laporan (${STATE_COLUMNS}) select ${STATE_COLUMNS} from fresh order by id
   on conflict (id) do update set versi = excluded.versi, status = excluded.status, terlambat = excluded.terlambat,
     nomor_keputusan = excluded.nomor_keputusan, pengaju = excluded.pengaju, pemverifikasi = excluded.pemverifikasi,
-    pengesah = excluded.pengesah, updated_at = excluded.updated_at, sejak = excluded.sejak, eskalasi = excluded.eskalasi
+    pengesah = excluded.pengesah, efek = excluded.efek, updated_at = excluded.updated_at, sejak = excluded.sejak, eskalasi = excluded.eskalasi
   where laporan.versi < excluded.versi
 ), told as (
   insert into outbox (id, aggregatetype, aggregateid, type, payload, subject, traceparent, created_at)

@@ -16,12 +16,12 @@ import {
   ApplyPeristiwaRequestSchema,
   Pengembalian_Sebab as Sebab,
 } from "#gen/lampid/peristiwa/v1/peristiwa_service_pb.ts";
-import type { Hasil, Jawaban, JenisPerintah } from "./domain/efek.ts";
+import type { Hasil, Jawaban, JenisPerintah, StatusEfek } from "./domain/efek.ts";
 import type { Laporan } from "./store.ts";
 
 export type Efek = NonNullable<Laporan["efek"]>;
 
-const STATUS: Readonly<Record<Efek["status"], MessageStatus>> = {
+const STATUS: Readonly<Record<StatusEfek, MessageStatus>> = {
   menunggu: MessageStatus.MENUNGGU,
   berlaku: MessageStatus.BERLAKU,
   gagal: MessageStatus.GAGAL,
@@ -48,6 +48,11 @@ export function efekMessage(efek: Efek): EfekMessage {
     keterangan: efek.keterangan,
     waktu: timestampFromDate(efek.waktu),
   });
+}
+
+/** undefined for UNSPECIFIED. */
+export function statusEfekOf(status: MessageStatus): StatusEfek | undefined {
+  return (Object.keys(STATUS) as StatusEfek[]).find((each) => STATUS[each] === status);
 }
 
 /**

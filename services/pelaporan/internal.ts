@@ -1,14 +1,16 @@
 // PelaporanInternalService: what of a report other processes of the mesh need and events do not carry.
+import { create } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { actorOf } from "#chassis/caller.ts";
 import { methodName } from "#chassis/interceptors.ts";
 import { refuse } from "#chassis/refusal.ts";
+import { type IsiLaporan, IsiLaporanSchema } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
 import type { PelaporanInternalService } from "#gen/lampid/pelaporan/v1/pelaporan_internal_service_pb.ts";
 import { tujuanPesan } from "./domain/kanal.ts";
 import { idOf } from "./messages.ts";
 import type { Laporan, LaporanStore } from "./store.ts";
 
-export type Deps = { store: Pick<LaporanStore, "find" | "audit">; clock: () => Date };
+export type Deps = { store: Pick<LaporanStore, "find" | "isiOf" | "audit">; clock: () => Date };
 
 export function pelaporanInternalService({
   store,
@@ -34,5 +36,30 @@ export function pelaporanInternalService({
       const { isi } = await readAudited(ctx, name);
       return tujuanPesan(isi.pelapor!);
     },
+
+    async getIsiLaporan({ name, versi }, ctx) {
+      const laporan = await readAudited(ctx, name);
+      const isi = versi > laporan.versi ? undefined : await store.isiOf(idOf(name), versi);
+      if (!isi) throw refuse("notFound", "NOT_FOUND", "there is no such event of this report");
+      return { isi: formOf(isi) };
+    },
   };
+}
+
+/** What a document may need: nobody who is not of it, and no address. */
+function formOf({ formulir }: IsiLaporan): IsiLaporan {
+  const form = create(IsiLaporanSchema, { formulir });
+  switch (form.formulir.case) {
+    case "kelahiran":
+      form.formulir.value.saksi = [];
+      break;
+    case "kematian":
+      delete form.formulir.value.saksi;
+      break;
+    case "pindah":
+      form.formulir.value.alamatTujuan = "";
+      break;
+    default:
+  }
+  return form;
 }

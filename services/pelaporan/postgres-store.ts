@@ -117,7 +117,7 @@ function toPeristiwa(row: any): Peristiwa {
   return { jenis, pelaku, tingkat, waktu, ...why, ...data, ...isi };
 }
 
-function listConditions({ kodeWilayah, status, jenis, dibuatSampai, terlambatPada, after }: ListQuery) {
+function listConditions({ kodeWilayah, status, jenis, efek, dibuatSampai, terlambatPada, after }: ListQuery) {
   const values: unknown[] = [];
   const conditions = ["true"];
   const add = (condition: (parameter: string) => string, value: unknown) => {
@@ -132,6 +132,7 @@ function listConditions({ kodeWilayah, status, jenis, dibuatSampai, terlambatPad
   }
   if (status) add((value) => `status = ${value}`, status);
   if (jenis) add((value) => `jenis = ${value}`, jenis);
+  if (efek) add((value) => `efek = ${value}`, efek);
   if (dibuatSampai) add((time) => `created_at <= ${time}`, dibuatSampai);
   if (terlambatPada) {
     conditions.push("status in ('diajukan', 'diverifikasi', 'dikembalikan')");

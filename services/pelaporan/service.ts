@@ -47,6 +47,7 @@ import { tingkatMenunggu } from "./domain/layanan.ts";
 import { nomorLaporan, nomorPrefix } from "./domain/nomor.ts";
 import { type Penolakan, penolakan } from "./domain/penolakan.ts";
 import { decideSubmit, decideTransisi, type Keadaan, type Putusan, type Transisi } from "./domain/putusan.ts";
+import { statusEfekOf } from "./efek-messages.ts";
 import type { Feed } from "./feed.ts";
 import { kinerjaMessage } from "./kinerja-message.ts";
 import {
@@ -299,7 +300,15 @@ export function pelaporanService({
       const saringan = saringanOf(request, ctx);
       const { kotakMasuk, umurDetik, terlambatLayanan } = request;
       const { kodeWilayah, status } = saringan;
-      const filter = [kodeWilayah, kotakMasuk, status ?? "", request.jenis, umurDetik, terlambatLayanan];
+      const filter = [
+        kodeWilayah,
+        kotakMasuk,
+        status ?? "",
+        request.jenis,
+        umurDetik,
+        terlambatLayanan,
+        request.efek,
+      ];
       const position = readPageToken(request.pageToken, filter, [TIME_PART, UUID_PART]);
       if (saringan.kosong) return { laporan: [], nextPageToken: "" };
 
@@ -308,6 +317,7 @@ export function pelaporanService({
         kodeWilayah,
         status,
         jenis: saringan.jenis,
+        efek: statusEfekOf(request.efek),
         terlambatPada: terlambatLayanan ? clock() : undefined,
         dibuatSampai: umurDetik === 0 ? undefined : new Date(clock().getTime() - umurDetik * 1_000),
         limit: limit + 1,

@@ -3,7 +3,7 @@ import type { AuditEntry } from "#chassis/audit.ts";
 import type { IdempotencyKey, StoredAnswer } from "#chassis/idempotency.ts";
 import type { OutboxEvent } from "#chassis/outbox.ts";
 import type { IsiLaporan } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
-import type { JenisPerintah } from "./domain/efek.ts";
+import type { JenisPerintah, StatusEfek } from "./domain/efek.ts";
 import type { Kandidat } from "./domain/kemiripan.ts";
 import type {
   JenisLaporan,
@@ -47,6 +47,7 @@ export type ListQuery = {
   /** undefined for any. */
   status: Status | undefined;
   jenis: JenisLaporan | undefined;
+  efek: StatusEfek | undefined;
   /** First submitted then or before; undefined for any time. */
   dibuatSampai: Date | undefined;
   /** Open, and past its service target then; undefined for all. */

@@ -46,7 +46,7 @@ export async function* watchLaporan(
     else {
       // Before the list: what happens between the two is told once more, and left out by its version.
       at = await feed.head();
-      const query = { ...filter, dibuatSampai: undefined, limit: MAX_ADA, after: undefined };
+      const query = { ...filter, efek: undefined, dibuatSampai: undefined, limit: MAX_ADA, after: undefined };
       for (const ringkasan of kosong ? [] : await store.list(query)) {
         told.set(ringkasan.id, ringkasan.versi);
         yield { perubahan: Jenis.ADA, laporan: ringkasanMessage(ringkasan) };

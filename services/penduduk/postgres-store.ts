@@ -1,5 +1,5 @@
 // The registry in PostgreSQL.
-import { appendToAudit } from "#chassis/audit.ts";
+import { appendToAudit, recordReadings } from "#chassis/audit.ts";
 import { createBatcher } from "#chassis/batcher.ts";
 import { type Database, isOfOneRow, type Sql } from "#chassis/database.ts";
 import { idempotently, isIdempotencyConflict } from "#chassis/idempotency.ts";
@@ -83,7 +83,7 @@ export function postgresPendudukStore(db: Database): PendudukStore {
       return rows.map(toRecord);
     },
 
-    audit: (entry) => appendToAudit(db, entry),
+    audit: recordReadings(db),
 
     async findKartuKeluarga(key, asOf) {
       const { rows } = await db.query({

@@ -18,7 +18,7 @@ import { openSql, type Sql } from "../harness/ledger.ts";
 import { lookAt, startTestMesh } from "../harness/mesh.ts";
 import { residents, testSeed } from "../harness/residents.ts";
 import { login, type RestClient, restClient } from "../harness/rest.ts";
-import { openHub, serviceTransport } from "../harness/sync.ts";
+import { assertForwarded, openHub, serviceTransport } from "../harness/sync.ts";
 import { KELURAHAN, kelahiran, kematian, requestOf } from "../penduduk/keluarga.ts";
 
 const ROWS = 2_000;
@@ -74,21 +74,6 @@ async function register(count: number): Promise<{ name: string; nik: string; eta
   return registered;
 }
 
-async function allForwarded(): Promise<void> {
-  await eventually(async () => {
-    const [{ events, queued, waiting }] = await sql.rows(
-      "integrasi",
-      `select (select count(*)::int from inbox) as events, count(*)::int as queued,
-         (count(*) filter (where status <> 2))::int as waiting from pengiriman`,
-    );
-    const told = await sql.number(
-      "penduduk",
-      "select count(*) from outbox where type ~ 'PendudukTerdaftar|BiodataDiperbarui|KartuKeluargaDibuat|PeristiwaBerlaku'",
-    );
-    return events === told && queued >= told * 2 && waiting === 0;
-  }, WITHIN_MS);
-}
-
 /** A whole run; what became of its rows. */
 async function synchronise(): Promise<Record<string, number>> {
   const { body } = await call("POST /v1/sinkronisasi", { token: pusat, json: {} });
@@ -135,7 +120,7 @@ describe("who was registered or changed here", () => {
     assert.equal(changed.status, 200, changed.text);
     assert.equal(await pending(), 3);
 
-    await allForwarded();
+    await assertForwarded(sql);
     const { penduduk } = await hub.hub.lookupPenduduk({ nik: child.nik });
     assert.deepEqual(
       [penduduk!.pekerjaan, penduduk!.nomorKk, penduduk!.shdk],
@@ -169,7 +154,7 @@ describe("who was registered or changed here", () => {
     for (const report of reports) await registry.applyPeristiwa(report);
     transport.close();
 
-    await allForwarded();
+    await assertForwarded(sql);
     const rows = await sql.rows("integrasi", "select aggregateid, payload from outbox");
     const told = rows.map(({ aggregateid, payload }) => {
       const { sistem, status } = fromBinary(PengirimanPeristiwaSchema, payload);
@@ -207,7 +192,7 @@ describe("who was registered or changed here", () => {
     await eventually(async () => siak.size > before, WITHIN_MS);
     await kill("integrasi");
     await kill("dukcapil");
-    await allForwarded();
+    await assertForwarded(sql);
     assert.equal(siak.size, before + 20);
     const hasil = await synchronise();
     assert.deepEqual([hasil.diperbarui, hasil.konflik], [20, undefined]);

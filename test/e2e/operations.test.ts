@@ -40,6 +40,7 @@ const SERVICES: Record<string, string[]> = {
     "lampid.integrasi.v1.PengirimanService",
     "lampid.integrasi.v1.SinkronisasiService",
   ],
+  dokumen: ["lampid.dokumen.v1.DokumenService"],
   dukcapil: ["lampid.dukcapil.v1.DukcapilHubService"],
 };
 /** What the mesh offers to itself alone. */

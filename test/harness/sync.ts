@@ -78,3 +78,18 @@ export async function assertStatisticsAgree(sql: Sql): Promise<void> {
   }, 30_000).catch(() => {});
   assert.deepEqual(counted, registry);
 }
+
+/** Waits until everything that the registry has told of is accepted by every system outside. */
+export async function assertForwarded(sql: Sql): Promise<void> {
+  await eventually(async () => {
+    const told = await sql.number(
+      "penduduk",
+      "select count(*) from outbox where type ~ 'PendudukTerdaftar|BiodataDiperbarui|KartuKeluargaDibuat|PeristiwaBerlaku'",
+    );
+    const [{ heard, waiting }] = await sql.rows(
+      "integrasi",
+      `select (select count(*)::int from inbox) as heard, count(*)::int as waiting from pengiriman where status <> 2`,
+    );
+    return heard === told && waiting === 0;
+  }, 60_000);
+}

@@ -154,6 +154,11 @@ describe("an approved report", () => {
       "select payload from outbox where subject = $1 and type like '%.LaporanGagalBerlaku'",
       [refused.name],
     );
+    const waiting = await client.listLaporan({ efek: StatusEfek.GAGAL }, kota);
+    assert.deepEqual(
+      waiting.laporan.map(({ name }) => name),
+      [refused.name],
+    );
     const told = fromBinary(LaporanGagalBerlakuSchema, rows[0].payload).efek!;
     assert.deepEqual([told.sebab, told.keterangan], ["KK_CLOSED", ""]);
 
@@ -162,6 +167,7 @@ describe("an approved report", () => {
     assert.equal(again.efek?.status, StatusEfek.MENUNGGU);
     const done = await reports.answered(refused.name);
     assert.equal(done.efek?.status, StatusEfek.BERLAKU);
+    assert.deepEqual((await client.listLaporan({ efek: StatusEfek.GAGAL }, kota)).laporan, []);
     assert.deepEqual(await kinds(done), [Transisi.GAGAL_BERLAKU, Transisi.DIULANG, Transisi.BERLAKU]);
     const ids = reports.registry.requests.map(({ peristiwa }) => peristiwa);
     assert.equal(new Set(ids).size, 2, "what is tried again is another command");

@@ -94,7 +94,7 @@ type Fields = {
   validateOnly?: boolean;
   terlambat?: boolean;
 };
-type Isi = MessageInitShape<typeof IsiLaporanSchema>;
+export type Isi = MessageInitShape<typeof IsiLaporanSchema>;
 
 export const pelapor = { nik: "3201010101800099", nama: "Pak RT" };
 const saksi = { nik: "3201010101800098", nama: "Pak Lurah" };

@@ -35,7 +35,7 @@ methods := {
 	"lampid.auth.v1.AccountService/ResetPassword": {"roles": admins, "scoped": true},
 	"lampid.penduduk.v1.PendudukService/RegisterPenduduk": {"roles": officers, "scoped": true},
 	"lampid.penduduk.v1.PendudukService/IssueNik": {"roles": officers, "scoped": true},
-	"lampid.penduduk.v1.PendudukService/GetPenduduk": {"roles": officers, "scoped": true},
+	"lampid.penduduk.v1.PendudukService/GetPenduduk": {"roles": officers | {"service"}, "scoped": true},
 	"lampid.penduduk.v1.PendudukService/LookupPenduduk": {"roles": officers, "scoped": true},
 	"lampid.penduduk.v1.PendudukService/SearchPenduduk": {"roles": officers, "scoped": true},
 	"lampid.penduduk.v1.PendudukService/UpdateBiodata": {"roles": officers, "scoped": true},
@@ -113,6 +113,11 @@ methods := {
 	"lampid.penggabungan.v1.PenggabunganService/ReadPenduduk": {"roles": {"service"}, "scoped": false},
 	"lampid.peristiwa.v1.PeristiwaService/ApplyPeristiwa": {"roles": {"service"}, "scoped": false},
 	"lampid.pelaporan.v1.PelaporanInternalService/GetKontakPelapor": {"roles": {"service"}, "scoped": false},
+	"lampid.pelaporan.v1.PelaporanInternalService/GetIsiLaporan": {"roles": {"service"}, "scoped": false},
+	"lampid.dokumen.v1.DokumenService/GetDokumen": {"roles": officers, "scoped": true},
+	"lampid.dokumen.v1.DokumenService/ListDokumen": {"roles": officers, "scoped": true},
+	"lampid.dokumen.v1.DokumenService/DownloadDokumen": {"roles": officers, "scoped": true},
+	"lampid.dokumen.v1.DokumenService/RevokeDokumen": {"roles": {"admin_kota"}, "scoped": true},
 	"lampid.peristiwa.v1.PeristiwaService/CountPenduduk": {"roles": {"admin_pusat", "service"}, "scoped": false},
 	"lampid.dukcapil.v1.DukcapilHubService/GetHub": {"roles": maintainers, "scoped": false},
 	"lampid.dukcapil.v1.DukcapilHubService/StreamPenduduk": {"roles": {"service"}, "scoped": false},
@@ -125,9 +130,11 @@ methods := {
 	"lampid.dukcapil.v1.DukcapilHubService/SetGangguan": {"roles": maintainers, "scoped": false},
 }
 
-# Methods that need no token: how else would one get one, or know that a process lives.
+# Methods that need no token: how else would one get one, know that a process lives, or that a document one is shown is good.
 public := {
 	"lampid.auth.v1.AuthService/Login",
+	"lampid.dokumen.v1.DokumenService/VerifyDokumen",
+	"lampid.dokumen.v1.DokumenService/GetKunci",
 	"grpc.health.v1.Health/Check",
 	"grpc.health.v1.Health/List",
 	"grpc.health.v1.Health/Watch",

@@ -10,6 +10,8 @@ export type JenisPerintah =
   | "pembatalan_pindah"
   | "kedaluwarsa_pindah";
 
+export type StatusEfek = "menunggu" | "berlaku" | "gagal";
+
 /** What took effect: names of resources, numbers of documents, and nothing else of a person. */
 export type Hasil = {
   penduduk: readonly string[];
@@ -23,7 +25,7 @@ export type Hasil = {
 };
 
 export type Efek<Isi> = {
-  status: "menunggu" | "berlaku" | "gagal";
+  status: StatusEfek;
   /** The last command, and who gave it when. */
   perintah: JenisPerintah;
   pelaku: string;

@@ -7,7 +7,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.ts";
-import type { Pelapor_Kanal } from "./laporan_pb.ts";
+import type { IsiLaporan, Pelapor_Kanal } from "./laporan_pb.ts";
 import { file_lampid_pelaporan_v1_laporan } from "./laporan_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file lampid/pelaporan/v1/pelaporan_internal_service.proto.
  */
 export const file_lampid_pelaporan_v1_pelaporan_internal_service: GenFile = /*@__PURE__*/
-  fileDesc("CjRsYW1waWQvcGVsYXBvcmFuL3YxL3BlbGFwb3Jhbl9pbnRlcm5hbF9zZXJ2aWNlLnByb3RvEhNsYW1waWQucGVsYXBvcmFuLnYxImMKF0dldEtvbnRha1BlbGFwb3JSZXF1ZXN0EkgKBG5hbWUYASABKAlCOrpIN3I1MjNebGFwb3Jhbi9bMC05YS1mXXs4fSgtWzAtOWEtZl17NH0pezN9LVswLTlhLWZdezEyfSQiYgoYR2V0S29udGFrUGVsYXBvclJlc3BvbnNlEjEKBWthbmFsGAEgASgOMiIubGFtcGlkLnBlbGFwb3Jhbi52MS5QZWxhcG9yLkthbmFsEhMKBmFsYW1hdBgCIAEoCUIDgAEBMpABChhQZWxhcG9yYW5JbnRlcm5hbFNlcnZpY2USdAoQR2V0S29udGFrUGVsYXBvchIsLmxhbXBpZC5wZWxhcG9yYW4udjEuR2V0S29udGFrUGVsYXBvclJlcXVlc3QaLS5sYW1waWQucGVsYXBvcmFuLnYxLkdldEtvbnRha1BlbGFwb3JSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_buf_validate_validate, file_lampid_pelaporan_v1_laporan]);
+  fileDesc("CjRsYW1waWQvcGVsYXBvcmFuL3YxL3BlbGFwb3Jhbl9pbnRlcm5hbF9zZXJ2aWNlLnByb3RvEhNsYW1waWQucGVsYXBvcmFuLnYxImMKF0dldEtvbnRha1BlbGFwb3JSZXF1ZXN0EkgKBG5hbWUYASABKAlCOrpIN3I1MjNebGFwb3Jhbi9bMC05YS1mXXs4fSgtWzAtOWEtZl17NH0pezN9LVswLTlhLWZdezEyfSQiYgoYR2V0S29udGFrUGVsYXBvclJlc3BvbnNlEjEKBWthbmFsGAEgASgOMiIubGFtcGlkLnBlbGFwb3Jhbi52MS5QZWxhcG9yLkthbmFsEhMKBmFsYW1hdBgCIAEoCUIDgAEBIngKFEdldElzaUxhcG9yYW5SZXF1ZXN0EkgKBG5hbWUYASABKAlCOrpIN3I1MjNebGFwb3Jhbi9bMC05YS1mXXs4fSgtWzAtOWEtZl17NH0pezN9LVswLTlhLWZdezEyfSQSFgoFdmVyc2kYAiABKAVCB7pIBBoCKAEiRQoVR2V0SXNpTGFwb3JhblJlc3BvbnNlEiwKA2lzaRgBIAEoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuSXNpTGFwb3JhbjL9AQoYUGVsYXBvcmFuSW50ZXJuYWxTZXJ2aWNlEnQKEEdldEtvbnRha1BlbGFwb3ISLC5sYW1waWQucGVsYXBvcmFuLnYxLkdldEtvbnRha1BlbGFwb3JSZXF1ZXN0Gi0ubGFtcGlkLnBlbGFwb3Jhbi52MS5HZXRLb250YWtQZWxhcG9yUmVzcG9uc2UiA5ACARJrCg1HZXRJc2lMYXBvcmFuEikubGFtcGlkLnBlbGFwb3Jhbi52MS5HZXRJc2lMYXBvcmFuUmVxdWVzdBoqLmxhbXBpZC5wZWxhcG9yYW4udjEuR2V0SXNpTGFwb3JhblJlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_buf_validate_validate, file_lampid_pelaporan_v1_laporan]);
 
 /**
  * GetKontakPelaporRequest names a report.
@@ -67,6 +67,55 @@ export const GetKontakPelaporResponseSchema: GenMessage<GetKontakPelaporResponse
   messageDesc(file_lampid_pelaporan_v1_pelaporan_internal_service, 1);
 
 /**
+ * GetIsiLaporanRequest names an event of a report.
+ *
+ * @generated from message lampid.pelaporan.v1.GetIsiLaporanRequest
+ */
+export type GetIsiLaporanRequest = Message<"lampid.pelaporan.v1.GetIsiLaporanRequest"> & {
+  /**
+   * "laporan/{uuid}". Required.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Number of the event within the report, from 1. Required.
+   *
+   * @generated from field: int32 versi = 2;
+   */
+  versi: number;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.GetIsiLaporanRequest.
+ * Use `create(GetIsiLaporanRequestSchema)` to create a new message.
+ */
+export const GetIsiLaporanRequestSchema: GenMessage<GetIsiLaporanRequest> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_internal_service, 2);
+
+/**
+ * GetIsiLaporanResponse carries the form.
+ *
+ * @generated from message lampid.pelaporan.v1.GetIsiLaporanResponse
+ */
+export type GetIsiLaporanResponse = Message<"lampid.pelaporan.v1.GetIsiLaporanResponse"> & {
+  /**
+   * What the report said then: the form alone, without reporter, witnesses, address at the destination and attachments.
+   *
+   * @generated from field: lampid.pelaporan.v1.IsiLaporan isi = 1;
+   */
+  isi?: IsiLaporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.GetIsiLaporanResponse.
+ * Use `create(GetIsiLaporanResponseSchema)` to create a new message.
+ */
+export const GetIsiLaporanResponseSchema: GenMessage<GetIsiLaporanResponse> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_internal_service, 3);
+
+/**
  * PelaporanInternalService reads of a report what is personal, at the moment it is needed, so that it need not lie anywhere
  * else.
  *
@@ -86,6 +135,17 @@ export const PelaporanInternalService: GenService<{
     methodKind: "unary";
     input: typeof GetKontakPelaporRequestSchema;
     output: typeof GetKontakPelaporResponseSchema;
+  },
+  /**
+   * GetIsiLaporan reads the form of a report as it was after one of its events, for the document that this event gives rise
+   * to. Returns NOT_FOUND, too, if there was no such event.
+   *
+   * @generated from rpc lampid.pelaporan.v1.PelaporanInternalService.GetIsiLaporan
+   */
+  getIsiLaporan: {
+    methodKind: "unary";
+    input: typeof GetIsiLaporanRequestSchema;
+    output: typeof GetIsiLaporanResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_lampid_pelaporan_v1_pelaporan_internal_service, 0);
