@@ -61,7 +61,10 @@ type Known = {
   isSeen: boolean;
   /** Whether people are, or were, in transit by it. */
   travels?: boolean;
+  /** Other reports that may tell of the same. */
+  mirip: Mirip[];
 };
+type Mirip = { laporan: string; disisihkan?: object };
 const outcomes = new Map<string, number>();
 
 before(async () => {
@@ -126,6 +129,11 @@ async function command(): Promise<void> {
       if (chance(0.08)) return await act(laporan, "return", supervisor, { alasan: "kurang lengkap" });
       if (chance(0.04)) return await act(laporan, "reject", supervisor, { alasan: "tidak benar" });
       if (chance(0.03)) return await act(laporan, "cancel", operator, { alasan: "salah" });
+      {
+        const open = laporan.mirip.find(({ disisihkan }) => !disisihkan);
+        const dismissal = { kemiripan: open?.laporan, alasan: "bukan orang yang sama" };
+        if (open && chance(0.8)) return await act(laporan, "dismissKemiripan", supervisor, dismissal);
+      }
       return await act(laporan, "verify", supervisor);
     case "STATUS_DIVERIFIKASI":
       if (chance(0.05)) return await act(laporan, "return", kota, { alasan: "kurang lengkap" });
@@ -174,8 +182,8 @@ async function submit(): Promise<void> {
   const json = { requestId: randomUUID(), kodeWilayah: office.kelurahan, isi };
   const answer = await insist("POST /v1/laporan", "submit", { token: tokens[who], json });
   if (answer.status !== 201) return;
-  const { name, etag, status } = answer.body;
-  pool.laporan.push({ name, etag, status, office, isi, isSeen: false });
+  const { name, etag, status, kemiripan: mirip = [] } = answer.body;
+  pool.laporan.push({ name, etag, status, office, isi, isSeen: false, mirip });
 }
 
 async function act(laporan: Known, verb: string, who: Account, more: object = {}): Promise<void> {
@@ -193,10 +201,10 @@ async function look(laporan: Known): Promise<void> {
 
 /** Learns from a report what others may need: who was born, where there are cards now, under which number people travel. */
 function note({ body }: Answer): void {
-  const { name, etag, status, efek } = body;
+  const { name, etag, status, efek, kemiripan: mirip = [] } = body;
   const known = pool.laporan.find((laporan) => laporan.name === name);
   if (!known) return;
-  Object.assign(known, { etag, status });
+  Object.assign(known, { etag, status, mirip });
   if (efek?.status !== "STATUS_BERLAKU" || known.isSeen) {
     if (efek?.status === "STATUS_GAGAL") known.isSeen = true;
     return;
