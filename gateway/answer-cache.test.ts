@@ -239,6 +239,6 @@ test("what is kept never takes more than its bytes; what was not asked for longe
 test("of this mesh the counters are kept, and no stream is", () => {
   assert.deepEqual(
     [...cacheableOf([StatistikService]).keys()].map(({ name }) => name),
-    ["GetStats", "GetKecamatanStats"],
+    ["GetStats", "GetKecamatanStats", "GetLedger", "GetLedgerSeries", "GetLampidStats"],
   );
 });

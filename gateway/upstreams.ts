@@ -3,6 +3,7 @@ import type { DescService } from "@bufbuild/protobuf";
 import { Operations } from "#gen/google/longrunning/operations_pb.ts";
 import { AccountService } from "#gen/lampid/auth/v1/account_service_pb.ts";
 import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
+import { DokumenService } from "#gen/lampid/dokumen/v1/dokumen_service_pb.ts";
 import { PengirimanService } from "#gen/lampid/integrasi/v1/pengiriman_service_pb.ts";
 import { SinkronisasiService } from "#gen/lampid/integrasi/v1/sinkronisasi_service_pb.ts";
 import { NotifikasiService } from "#gen/lampid/notifikasi/v1/notifikasi_service_pb.ts";
@@ -18,4 +19,5 @@ export const upstreamServices: Record<string, readonly DescService[]> = {
   statistik: [StatistikService],
   notifikasi: [NotifikasiService],
   integrasi: [SinkronisasiService, PengirimanService, Operations],
+  dokumen: [DokumenService],
 };

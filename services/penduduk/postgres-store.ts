@@ -1,7 +1,7 @@
 // The registry in PostgreSQL.
-import { appendToAudit } from "#chassis/audit.ts";
+import { appendToAudit, recordReadings } from "#chassis/audit.ts";
 import { createBatcher } from "#chassis/batcher.ts";
-import type { Database, Sql } from "#chassis/database.ts";
+import { type Database, isOfOneRow, type Sql } from "#chassis/database.ts";
 import { idempotently, isIdempotencyConflict } from "#chassis/idempotency.ts";
 import { appendToOutbox } from "#chassis/outbox.ts";
 import { pendudukEventId } from "#chassis/peristiwa-id.ts";
@@ -83,7 +83,7 @@ export function postgresPendudukStore(db: Database): PendudukStore {
       return rows.map(toRecord);
     },
 
-    audit: (entry) => appendToAudit(db, entry),
+    audit: recordReadings(db),
 
     async findKartuKeluarga(key, asOf) {
       const { rows } = await db.query({
@@ -248,11 +248,6 @@ function mayBeRepetition(outcome: RegisterOutcome, { idempotency }: RegisterComm
 
 function asError(cause: unknown): Error {
   return cause instanceof Error ? cause : new Error(String(cause));
-}
-
-/** Class 22 (data), 23 (integrity) and a deadlock concern single rows; a lost connection concerns all. */
-function isOfOneRow(cause: unknown): boolean {
-  return cause instanceof Error && "code" in cause && /^(22|23|40)/.test(String(cause.code));
 }
 
 const COLUMNS = `p.id, p.nik, p.nama, p.alamat, p.kode_wilayah, p.tanggal_lahir::text, p.tempat_lahir, p.pekerjaan, p.rt,

@@ -113,8 +113,8 @@ export type PendudukStore = {
     key: { id: string } | { nomorKk: string },
     asOf?: Date,
   ) => Promise<KartuKeluargaRecord | undefined>;
-  /** One audit row by itself: of a reading, which changes nothing that it could commit with. */
-  audit: (entry: AuditEntry) => Promise<void>;
+  /** Puts a reading on record, which changes nothing that its rows could commit with. Await it before the answer. */
+  audit: (entries: readonly AuditEntry[]) => Promise<void>;
   /**
    * Runs a mutation in a transaction of its own, once per request id; a repetition gets the first answer again.
    * Throws Refused ABORTED if the id was used with another request.

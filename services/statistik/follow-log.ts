@@ -12,6 +12,8 @@ export type FollowLogDeps = {
   /** Without its topic and group: those are ours to choose. */
   subscription: Omit<SubscribeOptions, "topic" | "group">;
   store: Pick<StatistikStore, "generation" | "markComplete">;
+  /** What a new store is told; one that was filled with another is not followed. */
+  tutupBukuHari: number;
   health: HealthSetter;
   log: Logger;
   signal: AbortSignal;
@@ -26,7 +28,7 @@ export type FollowLogDeps = {
  * the log, health says so. Runs until the signal aborts; who closes the bus closes the last subscription.
  */
 export async function followLog(deps: FollowLogDeps): Promise<void> {
-  const { bus, topics, subscription, store, health, log, signal, checkMs = 1_000 } = deps;
+  const { bus, topics, subscription, store, tutupBukuHari, health, log, signal, checkMs = 1_000 } = deps;
   const { isTransient = () => false } = subscription;
   let followed: Followed | undefined;
   let lastTrouble = "";
@@ -40,7 +42,7 @@ export async function followLog(deps: FollowLogDeps): Promise<void> {
     if (followed) {
       log.warn({ generation: id }, "the store is new: counting again from the beginning of the log");
       health(false, COUNTING_AGAIN);
-      await Promise.all(followed.subscriptions.map((each) => each.close()));
+      await unfollow();
     }
     return {
       id,
@@ -48,6 +50,11 @@ export async function followLog(deps: FollowLogDeps): Promise<void> {
       since: performance.now(),
       subscriptions: parts.map(({ topic, group }) => bus.subscribe({ ...subscription, topic, group })),
     };
+  }
+
+  async function unfollow(): Promise<void> {
+    await Promise.all((followed?.subscriptions ?? []).map((each) => each.close()));
+    followed = undefined;
   }
 
   async function isCounted({ parts }: Followed): Promise<boolean> {
@@ -72,7 +79,13 @@ export async function followLog(deps: FollowLogDeps): Promise<void> {
     signal,
     { baseMs: 250, maxMs: 1_000 },
     async () => {
-      const generation = await store.generation();
+      const generation = await store.generation(tutupBukuHari);
+      if (generation.tutupBukuHari !== tutupBukuHari) {
+        // Half of it in one month and half in another: no count of the log would ever give these figures again.
+        await unfollow();
+        const said = `LAMPID_TUTUP_BUKU_HARI is ${tutupBukuHari}, and the ledger was counted with ${generation.tutupBukuHari}`;
+        throw new Error(`${said}: set it back, or let the ledger be counted anew`);
+      }
       if (followed?.id !== generation.id) followed = await follow(generation);
       const { isComplete } = generation;
       if (!isComplete && (await isCounted(followed))) {

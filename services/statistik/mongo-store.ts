@@ -1,13 +1,14 @@
-// The counters in MongoDB: a document holds a figure and the ids of the events in it, so that one update counts an event
+// The ledger in MongoDB: a document holds a cell, its figure and the ids of the events in it, so that one update counts an event
 // once or not at all (docs/decisions/0008).
 import { type Collection, type Db, MongoBulkWriteError, MongoServerError, UUID } from "mongodb";
 import { backoffMs, pause } from "#chassis/backoff.ts";
 import { isMongoUnavailable, type Mongo, MongoUnsettled } from "#chassis/mongo.ts";
 import { refuse } from "#chassis/refusal.ts";
-import { provinsiOf } from "#chassis/wilayah.ts";
+import { NATION, provinsiOf } from "#chassis/wilayah.ts";
+import type { Cell, Komponen } from "./domain/ledger.ts";
 import type { Count, Generation, StatistikStore } from "./store.ts";
 
-export const COLLECTION = "jumlah_kecamatan";
+export const COLLECTION = "ledger";
 
 /**
  * In a sharded cluster, a province is on one shard or a few, and every filter here names it. `_id` alone would do for
@@ -21,25 +22,33 @@ export const SHARD_KEY = { kodeProvinsi: 1, _id: 1 } as const;
  * take the whole of it off the disk. `_id` is there because a shard has to know the shard key of what it gives.
  */
 export const READ_INDEX = {
-  name: "jumlah",
-  key: { kodeProvinsi: 1, kodeKecamatan: 1, jumlah: 1, _id: 1 },
+  name: "cells",
+  key: { kodeProvinsi: 1, kode: 1, bulan: 1, komponen: 1, jumlah: 1, _id: 1 },
 } as const;
 
 /**
- * The registrations of one kecamatan in one month. Which document counts an event depends on the event alone, so an id
- * that is not in there is nowhere: the guard is complete, for ever.
+ * A cell of the ledger. Which cells count an event depends on the event alone, so an id that is not in there is nowhere: the
+ * guard is complete, for ever.
  */
 export type Bucket = {
-  /** `32.01.01/2026-11` */
+  /** `32.01.01.1006/2026-11/lahir` */
   _id: string;
   kodeProvinsi: string;
-  kodeKecamatan: string;
+  kode: string;
+  bulan: string;
+  komponen: Komponen;
   jumlah: number;
   ids: UUID[];
 };
 
-/** The name of this data. It lies among the counters, not beside them: who drops these drops the name with them. */
-type Marker = { _id: string; kodeProvinsi: string; generation: string; isComplete: boolean };
+/** The name of this data. It lies among the cells, not beside them: who drops these drops the name with them. */
+type Marker = {
+  _id: string;
+  kodeProvinsi: string;
+  generation: string;
+  isComplete: boolean;
+  tutupBukuHari: number;
+};
 
 /** Its province sorts before all others, so that reads begin behind it. */
 const MARKER = { _id: "generation", kodeProvinsi: "" };
@@ -69,26 +78,25 @@ export function mongoStatistikStore(mongo: Mongo): StatistikStore {
       }
     },
 
-    countByProvinsi: () =>
-      forCaller(async () =>
-        sums(await buckets(), "$kodeProvinsi", { kodeProvinsi: { $gt: MARKER.kodeProvinsi } }),
-      ),
+    cells: ({ kodeWilayah, panjang, dari, sampai }) =>
+      forCaller(async () => {
+        const inside =
+          kodeWilayah === NATION
+            ? { kodeProvinsi: { $gt: MARKER.kodeProvinsi } }
+            : {
+                kodeProvinsi: provinsiOf(kodeWilayah),
+                // The code itself, and what follows it after a dot: "/" comes after ".", and both before all digits.
+                kode: { $gte: kodeWilayah, $lt: `${kodeWilayah}/` },
+              };
+        return await sums(await buckets(), { ...inside, bulan: { $lte: sampai } }, panjang, dari);
+      }),
 
-    countByKecamatan: (kodeWilayah) =>
-      forCaller(async () =>
-        sums(await buckets(), "$kodeKecamatan", {
-          kodeProvinsi: provinsiOf(kodeWilayah),
-          // The code itself, and what follows it after a dot: "/" comes after ".", and both before all digits.
-          kodeKecamatan: { $gte: kodeWilayah, $lt: `${kodeWilayah}/` },
-        }),
-      ),
-
-    async generation() {
+    async generation(tutupBukuHari) {
       const found = await readMarker(await marker());
       if (found && found.id === prepared) return found;
       // Named last: what has a name has its indexes.
       await prepare(await mongo.db());
-      const named = found ?? (await makeMarker(await marker()));
+      const named = found ?? (await makeMarker(await marker(), tutupBukuHari));
       prepared = named.id;
       return named;
     },
@@ -103,29 +111,30 @@ export function mongoStatistikStore(mongo: Mongo): StatistikStore {
 }
 
 /** The events of a batch that one bucket counts. */
-type Share = Pick<Bucket, "_id" | "kodeProvinsi" | "kodeKecamatan"> & { events: Map<string, Counted> };
-type Counted = { id: UUID; delta: number };
+type Share = Omit<Bucket, "jumlah" | "ids"> & { events: Map<string, Counted> };
+type Counted = { id: UUID; jumlah: number };
 
 /** Throws for what can never be counted, before anything is written. */
 function sharesOf(counts: readonly Count[]): Share[] {
   const shares = new Map<string, Share>();
-  for (const { eventId, kodeKecamatan, delta, waktu } of counts) {
-    const bulan = new Date(waktu).toISOString().slice(0, "2026-11".length);
-    const _id = `${kodeKecamatan}/${bulan}`;
+  for (const { eventId, kode, bulan, komponen, jumlah } of counts) {
+    const _id = `${kode}/${bulan}/${komponen}`;
     const share = shares.get(_id) ?? {
       _id,
-      kodeProvinsi: provinsiOf(kodeKecamatan),
-      kodeKecamatan,
+      kodeProvinsi: provinsiOf(kode),
+      kode,
+      bulan,
+      komponen,
       events: new Map(),
     };
     const id = new UUID(eventId);
-    share.events.set(String(id), { id, delta });
+    share.events.set(String(id), { id, jumlah });
     shares.set(_id, share);
   }
   const all = [...shares.values()];
   for (const { _id, events } of all) {
-    const deltas = [...events.values()].map(({ delta }) => delta);
-    for (const figure of [...deltas, sum(deltas)]) {
+    const figures = [...events.values()].map(({ jumlah }) => jumlah);
+    for (const figure of [...figures, sum(figures)]) {
       if (figure !== (figure | 0))
         throw new RangeError(`${_id} cannot be changed by ${figure}: no 32-bit integer`);
     }
@@ -153,16 +162,16 @@ async function add(collection: Collection<Bucket>, shares: readonly Share[]): Pr
  * Adds to a bucket that has none of these ids. If it has one, the filter finds nothing, and the upsert runs into the
  * bucket's own `_id`. The same happens to the later one of two that make the bucket at the same time; it tries again.
  */
-function addTo({ _id, kodeProvinsi, kodeKecamatan, events }: Share) {
+function addTo({ _id, kodeProvinsi, kode, bulan, komponen, events }: Share) {
   const all = [...events.values()];
   const ids = all.map(({ id }) => id);
   return {
     updateOne: {
       filter: { _id, kodeProvinsi, ids: { $nin: ids } },
       update: {
-        $inc: { jumlah: sum(all.map(({ delta }) => delta)) },
+        $inc: { jumlah: sum(all.map(({ jumlah }) => jumlah)) },
         $push: { ids: { $each: ids } },
-        $setOnInsert: { kodeKecamatan },
+        $setOnInsert: { kode, bulan, komponen },
       },
       upsert: true,
     },
@@ -195,20 +204,24 @@ async function withoutCounted(collection: Collection<Bucket>, shares: readonly S
   return shares.filter(({ events }) => events.size > 0);
 }
 
-/** Residents by code; what has come to nothing is left out. Reads the index alone. */
+/** Cells added up; what has come to nothing is left out. Reads the index alone. */
 async function sums(
   collection: Collection<Bucket>,
-  kode: "$kodeProvinsi" | "$kodeKecamatan",
   match: Record<string, unknown>,
-): Promise<{ kode: string; jumlah: number }[]> {
+  panjang: number,
+  dari: string,
+): Promise<Cell[]> {
+  const kode = { $substrBytes: ["$kode", 0, panjang] };
+  const bulan = { $cond: [{ $lt: ["$bulan", dari] }, "", "$bulan"] };
+  const fields = { kode: "$_id.kode", bulan: "$_id.bulan", komponen: "$_id.komponen" };
   return await collection
-    .aggregate<{ kode: string; jumlah: number }>(
+    .aggregate<Cell>(
       [
         { $match: match },
-        { $group: { _id: kode, jumlah: { $sum: "$jumlah" } } },
+        { $group: { _id: { kode, bulan, komponen: "$komponen" }, jumlah: { $sum: "$jumlah" } } },
         { $match: { jumlah: { $ne: 0 } } },
-        { $sort: { _id: 1 } },
-        { $project: { _id: 0, kode: "$_id", jumlah: 1 } },
+        { $sort: { "_id.kode": 1, "_id.bulan": 1, "_id.komponen": 1 } },
+        { $project: { _id: 0, ...fields, jumlah: 1 } },
       ],
       { hint: READ_INDEX.name, maxTimeMS: READ_TIMEOUT_MS },
     )
@@ -232,11 +245,13 @@ async function prepare(db: Db): Promise<void> {
 
 async function readMarker(collection: Collection<Marker>): Promise<Generation | undefined> {
   const found = await collection.findOne(MARKER);
-  return found ? { id: found.generation, isComplete: found.isComplete } : undefined;
+  if (!found) return undefined;
+  const { generation: id, isComplete, tutupBukuHari } = found;
+  return { id, isComplete, tutupBukuHari };
 }
 
-async function makeMarker(collection: Collection<Marker>): Promise<Generation> {
-  const first = { generation: String(new UUID()), isComplete: false };
+async function makeMarker(collection: Collection<Marker>, tutupBukuHari: number): Promise<Generation> {
+  const first = { generation: String(new UUID()), isComplete: false, tutupBukuHari };
   try {
     await collection.updateOne(MARKER, { $setOnInsert: first }, { upsert: true });
   } catch (cause) {

@@ -6,6 +6,8 @@ import type { ProcessContext } from "#chassis/process.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import { StatistikService } from "#gen/lampid/statistik/v1/statistik_service_pb.ts";
 import { countResidents } from "./consumer.ts";
+import { LOG_TOPICS } from "./counts.ts";
+import { TUTUP_BUKU_HARI } from "./domain/ledger.ts";
 import { followLog, NOT_KNOWN } from "./follow-log.ts";
 import { postgresStatistikStore } from "./postgres-store.ts";
 import { statistikService } from "./service.ts";
@@ -14,21 +16,23 @@ import type { StatistikStore } from "./store.ts";
 export async function composeStatistik(context: ProcessContext): Promise<void> {
   const counters = context.health.part("counters");
   const { store, isUnavailable } = await openStore(context, () => counters(false, NOT_KNOWN));
+  const tutupBukuHari = context.config.integer("LAMPID_TUTUP_BUKU_HARI", TUTUP_BUKU_HARI);
   const changes = new EventEmitter().setMaxListeners(0);
   context.serve(
     StatistikService,
-    statistikService({ store, wilayah: loadWilayah(), clock: () => new Date(), changes }),
+    statistikService({ store, wilayah: loadWilayah(), clock: () => new Date(), tutupBukuHari, changes }),
   );
   context.background(
     followLog({
       bus: await context.bus(),
-      topics: ["pendaftaran-events", "sinkronisasi-events"],
+      topics: LOG_TOPICS,
       subscription: {
         lingerMs: 50,
-        handler: countResidents(store, () => changes.emit("change")),
+        handler: countResidents({ store, tutupBukuHari, onChange: () => changes.emit("change") }),
         isTransient: isUnavailable,
       },
       store,
+      tutupBukuHari,
       health: counters,
       log: context.log,
       signal: context.signal,

@@ -159,7 +159,7 @@ describe("the embedded issuer", () => {
       });
       assert.equal(answer.status, 200);
       const { access_token: token, scope } = (await answer.json()) as Record<string, string>;
-      const expected = asked.scope ?? "penduduk.verify penduduk.export";
+      const expected = asked.scope ?? "penduduk.verify penduduk.export statistik.read";
       assert.equal(scope, expected);
       const me = await mesh.auth.getMe({}, bearer(token!));
       assert.deepEqual(

@@ -77,7 +77,10 @@ export async function settled(mesh: Mesh): Promise<void> {
   const registered = await count(registry, "select count(*) as n from penduduk");
   const startedAt = performance.now();
   for (;;) {
-    const counted = await count(statistics, "select coalesce(sum(jumlah), 0) as n from jumlah_kecamatan");
+    const counted = await count(
+      statistics,
+      "select coalesce(sum(jumlah), 0) as n from ledger where komponen = 'registrasi'",
+    );
     if (counted === registered) break;
     if (performance.now() - startedAt > 120_000)
       throw new Error(`${registered} registered, only ${counted} counted after 2 minutes`);

@@ -88,7 +88,11 @@ async function measure(open: () => EventBus): Promise<Figures> {
   const latencies: number[] = [];
   let counted = 0;
 
-  const count = countResidents(postgresStatistikStore(counters), () => {});
+  const count = countResidents({
+    store: postgresStatistikStore(counters),
+    tutupBukuHari: 3,
+    onChange: () => {},
+  });
   consumer.subscribe({
     topic: "pendaftaran-events",
     group: "bench",

@@ -14,6 +14,7 @@ import { countResidents } from "../../services/statistik/consumer.ts";
 import { postgresStatistikStore } from "../../services/statistik/postgres-store.ts";
 import { createTestDatabase, runAs, type TestDatabase } from "../harness/database.ts";
 import { eventually } from "../harness/eventually.ts";
+import { residents } from "../statistik/store.contract.ts";
 
 const log = createLogger("test", "silent");
 const topic = "pendaftaran-events";
@@ -39,7 +40,7 @@ before(async () => {
 afterEach(async () => {
   await stopRelays();
   await runAs(databases.penduduk.url, "truncate outbox");
-  await runAs(databases.statistik.url, "truncate jumlah_kecamatan");
+  await runAs(databases.statistik.url, "truncate ledger");
 });
 
 after(async () => {
@@ -121,7 +122,11 @@ function registeredEvent(id: string, key: string) {
 /** Counts with the real consumer, and remembers what came, by key. */
 function subscribe(group: string) {
   const arrived = new Map<string, string[]>();
-  const count = countResidents(postgresStatistikStore(statistik), () => {});
+  const count = countResidents({
+    store: postgresStatistikStore(statistik),
+    tutupBukuHari: 3,
+    onChange: () => {},
+  });
   const subscription = bus.subscribe({
     topic,
     group,
@@ -143,7 +148,7 @@ const once = (ids: Committed): Committed => new Map([...ids].map(([key, list]) =
 const sorted = (ids: Committed) => [...ids].filter(([, list]) => list.length > 0).toSorted();
 
 async function counted(): Promise<Record<string, number>> {
-  const stats = await postgresStatistikStore(statistik).countByKecamatan("32");
+  const stats = await residents(postgresStatistikStore(statistik), "32");
   return Object.fromEntries(stats.map(({ kode, jumlah }) => [kode, jumlah]));
 }
 

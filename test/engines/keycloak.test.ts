@@ -120,7 +120,7 @@ describe("on Keycloak", { skip, timeout: 240_000 }, () => {
     const me = await mesh.auth.getMe({}, bearer(body.access_token!));
     assert.deepEqual(
       [me.username, me.role, me.wilayah, [...me.scopes].sort()],
-      ["mitra", "mitra", "ID", ["penduduk.export", "penduduk.verify"]],
+      ["mitra", "mitra", "ID", ["penduduk.export", "penduduk.verify", "statistik.read"]],
     );
     const more = await askToken(endpoint("token"), { ...credentials, scope: "lampid" });
     assert.equal(more.body.error, "invalid_scope");

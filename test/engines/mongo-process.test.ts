@@ -12,7 +12,8 @@ import { ROOT } from "../../services/mesh/processes.ts";
 import { mongoStatistikStore } from "../../services/statistik/mongo-store.ts";
 import { createTestDatabase, freePort, type TestDatabase } from "../harness/database.ts";
 import { eventually } from "../harness/eventually.ts";
-import { registered } from "../statistik/registered.ts";
+import { registered } from "../statistik/events.ts";
+import { residents } from "../statistik/store.contract.ts";
 import { type MongoWire, mongoWireMissing, startMongoWire } from "./mongo-wire.ts";
 
 const EVENTS = 700;
@@ -46,7 +47,7 @@ describe("statistik on MongoDB", { skip: mongoWireMissing() }, () => {
     await database?.drop();
   });
 
-  const counted = () => mongoStatistikStore(mongo).countByProvinsi();
+  const counted = () => residents(mongoStatistikStore(mongo), "ID", 2);
 
   test("comes up without it, says what it waits for, and counts the log when it comes", async () => {
     await eventually(async () => /LAMPID_MONGO_URL/.test((await statistik.ready()).documents ?? ""));

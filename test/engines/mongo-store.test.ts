@@ -19,7 +19,7 @@ import {
 import type { Count, StatistikStore } from "../../services/statistik/store.ts";
 import { freePort } from "../harness/database.ts";
 import { eventually } from "../harness/eventually.ts";
-import { statistikStoreContract } from "../statistik/store.contract.ts";
+import { residents, statistikStoreContract } from "../statistik/store.contract.ts";
 import {
   type MongoWire,
   type MongoWireOptions,
@@ -29,6 +29,8 @@ import {
   startMongoWire,
   useMongo,
 } from "./mongo-wire.ts";
+
+const HARI = 3;
 
 describe("counters in MongoDB", { skip: mongoMissing() }, () => {
   let server: Awaited<ReturnType<typeof useMongo>>;
@@ -63,39 +65,39 @@ describe("counters in MongoDB", { skip: mongoMissing() }, () => {
 
   test("a new store makes its index, and makes it again when the collection was dropped", async () => {
     const indexes = async () => (await db.collection(COLLECTION).indexes()).map(({ key }) => key);
-    await store.generation();
+    await store.generation(HARI);
     assert.deepEqual((await indexes())[1], READ_INDEX.key);
     await db.collection(COLLECTION).drop();
     // Events may come before anybody has noticed.
     await store.apply([count("31.01.01")]);
-    await store.generation();
+    await store.generation(HARI);
     assert.deepEqual((await indexes())[1], READ_INDEX.key);
   });
 
   test("a store whose name is taken away has a new one, and counts nothing twice: for a backup that was restored", async () => {
     const event = count("36.01.01");
     await store.apply([event]);
-    const { id } = await store.generation();
+    const { id } = await store.generation(HARI);
     await db.collection<{ _id: string }>(COLLECTION).deleteOne({ _id: "generation" });
-    const named = await store.generation();
+    const named = await store.generation(HARI);
     assert.notEqual(named.id, id);
     assert.equal(named.isComplete, false);
     await store.apply([event, count("36.01.01")]);
-    assert.deepEqual(await store.countByKecamatan("36"), [{ kode: "36.01.01", jumlah: 2 }]);
+    assert.deepEqual(await residents(store, "36"), [{ kode: "36.01.01", jumlah: 2 }]);
   });
 
   test("of twenty processes that find the store new, one names it, and all take its name", async () => {
     await db.dropDatabase();
     const stores = Array.from({ length: 20 }, (_, n) => mongoStatistikStore(processes[n % 2]!));
-    const generations = await Promise.all(stores.map((each) => each.generation()));
+    const generations = await Promise.all(stores.map((each) => each.generation(HARI)));
     assert.equal(new Set(generations.map(({ id }) => id)).size, 1);
   });
 
   async function askedForFigures(): Promise<[pipeline: object[], options: { hint?: string }][]> {
     const { asked, mongo } = recording(processes[0]);
     const reader = mongoStatistikStore(mongo);
-    await reader.countByProvinsi();
-    await reader.countByKecamatan("32.01");
+    await residents(reader, "ID", 2);
+    await residents(reader, "32.01");
     return asked.map(({ args }) => args as [object[], object]);
   }
 
@@ -112,7 +114,7 @@ describe("counters in MongoDB", { skip: mongoMissing() }, () => {
     ? false
     : "a real MongoDB only (MONGO_URL): the stand-in has no plans";
   test("the plan for figures opens no document", { skip: noPlans }, async () => {
-    await store.generation();
+    await store.generation(HARI);
     for (const [pipeline, options] of await askedForFigures()) {
       const plan = await db.collection(COLLECTION).aggregate(pipeline, options).explain("queryPlanner");
       assert.match(JSON.stringify(plan), /PROJECTION_COVERED/);
@@ -124,12 +126,12 @@ describe("counters in MongoDB", { skip: mongoMissing() }, () => {
     assert.equal(Object.keys(SHARD_KEY)[0], "kodeProvinsi");
     const { asked, mongo } = recording(processes[0]);
     const recorded = mongoStatistikStore(mongo);
-    const { id } = await recorded.generation();
+    const { id } = await recorded.generation(HARI);
     await recorded.markComplete(id);
     const batch = [count("33.01.01"), count("33.02.01")];
     for (let n = 0; n < 2; n++) await recorded.apply(batch);
-    await recorded.countByProvinsi();
-    await recorded.countByKecamatan("33");
+    await residents(recorded, "ID", 2);
+    await residents(recorded, "33");
     assert.deepEqual(new Set(asked.map(({ method }) => method)), new Set(METHODS));
     const filters = asked.flatMap(({ method, args: [first] }) => {
       if (method === "bulkWrite") return (first as Updates).map(({ updateOne }) => updateOne.filter);
@@ -156,7 +158,7 @@ describe("counters in MongoDB", { skip: mongoMissing() }, () => {
         });
       },
     };
-    await mongoStatistikStore(mongos).generation();
+    await mongoStatistikStore(mongos).generation(HARI);
     assert.deepEqual(told, [
       { enableSharding: db.databaseName },
       { shardCollection: `${db.databaseName}.${COLLECTION}`, key: SHARD_KEY },
@@ -185,12 +187,14 @@ describe("counters in MongoDB", { skip: mongoMissing() }, () => {
         }),
       ),
     };
-    await countResidents(store, () => {})([event]);
+    await countResidents({ store, tutupBukuHari: HARI, onChange: () => {} })([event]);
     assert.deepEqual(await db.collection(COLLECTION).find().toArray(), [
       {
-        _id: "32.01.01/2026-11",
+        _id: "32.01.01.1006/2026-11/registrasi",
         kodeProvinsi: "32",
-        kodeKecamatan: "32.01.01",
+        kode: "32.01.01.1006",
+        bulan: "2026-11",
+        komponen: "registrasi",
         jumlah: 1,
         ids: [new UUID(event.id)],
       },
@@ -205,15 +209,7 @@ describe("counters in MongoDB", { skip: mongoMissing() }, () => {
       withCollections(processes[0], () => ({ aggregate: () => nothingYet })),
     );
     await assert.rejects(lagging.apply(batch), isMongoUnavailable);
-    assert.deepEqual(await store.countByKecamatan("35"), [{ kode: "35.01.01", jumlah: 1 }]);
-  });
-
-  test("a time that is none is refused before anything is counted", async () => {
-    await assert.rejects(
-      store.apply([count("34.01.01"), { ...count("34.01.01"), waktu: "kemarin" }]),
-      RangeError,
-    );
-    assert.deepEqual(await store.countByKecamatan("34"), []);
+    assert.deepEqual(await residents(store, "35"), [{ kode: "35.01.01", jumlah: 1 }]);
   });
 
   test("what is answered is held by a majority and on its disk, whatever the URL says", async (t) => {
@@ -230,9 +226,11 @@ describe("counters in MongoDB", { skip: mongoMissing() }, () => {
   test("a bucket has room for 570,000 events before MongoDB's 16 MiB", () => {
     const ids: UUID[] = new Array(570_000).fill(new UUID());
     const full: Bucket = {
-      _id: "32.01.01/2026-11",
+      _id: "32.01.01.1006/2026-11/sinkronisasi",
       kodeProvinsi: "32",
-      kodeKecamatan: "32.01.01",
+      kode: "32.01.01.1006",
+      bulan: "2026-11",
+      komponen: "sinkronisasi",
       jumlah: ids.length,
       ids,
     };
@@ -302,7 +300,7 @@ describe("a MongoDB that fails (the stand-in)", sideBySide, () => {
   test("that is killed while it counts, and comes back empty, is another generation, and counts all of it again", async (t) => {
     const wire = await start(t);
     const { store, isWorking } = open(t, wire.url);
-    const before = await store.generation();
+    const before = await store.generation(HARI);
     const batches = Array.from({ length: 40 }, () => Array.from({ length: 50 }, () => count("31.01.01")));
     const failures: unknown[] = [];
     const counting = batches.map((batch) => store.apply(batch).catch((cause) => failures.push(cause)));
@@ -317,9 +315,9 @@ describe("a MongoDB that fails (the stand-in)", sideBySide, () => {
     await eventually(() => isWorking() === false);
     await wire.restart();
     await eventually(() => isWorking() === true);
-    assert.notEqual((await store.generation()).id, before.id);
+    assert.notEqual((await store.generation(HARI)).id, before.id);
     for (const batch of batches) await store.apply(batch);
-    assert.deepEqual(await store.countByProvinsi(), [{ kode: "31", jumlah: 2_000 }]);
+    assert.deepEqual(await residents(store, "ID", 2), [{ kode: "31", jumlah: 2_000 }]);
   });
 
   test("that is frozen is noticed, counting and reading fail within a bound, and go on when it thaws", async (t) => {
@@ -330,13 +328,13 @@ describe("a MongoDB that fails (the stand-in)", sideBySide, () => {
     wire.freeze();
     assert.ok(isMongoUnavailable(await failureOf(store.apply(batch), 5_000)));
     await eventually(() => isWorking() === false, 5_000);
-    const refused = await failureOf(store.countByProvinsi(), 8_000);
+    const refused = await failureOf(residents(store, "ID", 2), 8_000);
     assert.ok(refused instanceof Refused);
     assert.equal(refused.refusal.reason, "STORE_UNAVAILABLE");
     wire.thaw();
     await eventually(() => isWorking() === true);
     await store.apply(batch);
-    assert.deepEqual(await store.countByProvinsi(), [{ kode: "31", jumlah: 1 }]);
+    assert.deepEqual(await residents(store, "ID", 2), [{ kode: "31", jumlah: 1 }]);
     assert.match(lines()[1]!, /^MongoDB cannot be reached: .*no answer within 2000 ms/);
   });
 
@@ -370,8 +368,8 @@ describe("a MongoDB that fails (the stand-in)", sideBySide, () => {
   });
 });
 
-function count(kodeKecamatan: string): Count {
-  return { eventId: randomUUID(), kodeKecamatan, delta: 1, waktu: "2026-11-20T03:00:00.000Z" };
+function count(kode: string): Count {
+  return { eventId: randomUUID(), kode, bulan: "2026-11", komponen: "registrasi", jumlah: 1 };
 }
 
 /** The same server, whose every bulk write breaks off when this part of it is done. */

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { MongoClient } from "mongodb";
 import pg from "pg";
 import type { DatabaseName } from "../../services/mesh/provision.ts";
+import { type Cell, residentsOf } from "../../services/statistik/domain/ledger.ts";
 
 /** Figures of registrations alone: other events (a NIK issued) count nowhere. */
 export type Ledger = {
@@ -12,7 +13,7 @@ export type Ledger = {
   outbox: number;
   /** Events that took effect in statistik. */
   inbox: number;
-  /** Sum of the counters. */
+  /** Residents, by the population ledger. */
   jumlah: number;
   /** Messages to the officer on duty. */
   pesan: number;
@@ -27,9 +28,10 @@ export type Databases = {
   documentsUrl?: string | undefined;
 };
 
-type Counter = { _id: string; kodeKecamatan?: string; jumlah?: number; ids?: unknown[] };
+/** Of the marker there is only its id. */
+type Bucket = { _id: string; ids?: unknown[] } & Partial<Cell>;
 
-/** SQL on the databases of a mesh, each in the role that owns it; and the counters, wherever they are. */
+/** SQL on the databases of a mesh, each in the role that owns it; and the population ledger, wherever it is. */
 export function openSql({ databaseUrl, documentsUrl }: Databases) {
   const documents = documentsUrl === undefined ? undefined : new MongoClient(documentsUrl);
   const pools = new Map<DatabaseName, pg.Pool>();
@@ -64,32 +66,28 @@ export function openSql({ databaseUrl, documentsUrl }: Databases) {
       const text = "select event_id as id from inbox where consumer = 'statistik' order by event_id";
       return (await rows("statistik", text)).map(({ id }: { id: string }) => id);
     }
-    const buckets = await counters().find({}, { promoteValues: true }).toArray();
-    return buckets.flatMap(({ ids }) => (ids ?? []).map(String)).sort();
+    const found = await buckets().find({}, { promoteValues: true }).toArray();
+    return found.flatMap(({ ids }) => (ids ?? []).map(String)).sort();
+  }
+
+  async function cells(): Promise<Cell[]> {
+    if (!documents) return await rows("statistik", "select kode, bulan, komponen, jumlah from ledger");
+    return (await buckets()
+      .find({ kode: { $exists: true } })
+      .toArray()) as unknown as Cell[];
   }
 
   async function counted(): Promise<number> {
-    if (!documents) return number("statistik", "select coalesce(sum(jumlah), 0) from jumlah_kecamatan");
-    const buckets = await counters().find().toArray();
-    return buckets.reduce((sum, { jumlah }) => sum + (jumlah ?? 0), 0);
+    return residentsOf(await cells()).reduce((sum, { jumlah }) => sum + jumlah, 0);
   }
 
   /** Residents by kecamatan code; those that came to nothing are left out. */
   async function countedByKecamatan(): Promise<{ kode: string; jumlah: number }[]> {
-    if (!documents) {
-      const text = "select kode, jumlah from jumlah_kecamatan where jumlah <> 0 order by kode";
-      return await rows("statistik", text);
-    }
-    const sums = new Map<string, number>();
-    for (const { kodeKecamatan, jumlah } of await counters().find().toArray()) {
-      if (kodeKecamatan) sums.set(kodeKecamatan, (sums.get(kodeKecamatan) ?? 0) + (jumlah ?? 0));
-    }
-    const found = [...sums].filter(([, jumlah]) => jumlah !== 0).map(([kode, jumlah]) => ({ kode, jumlah }));
-    return found.sort((a, b) => (a.kode < b.kode ? -1 : 1));
+    return residentsOf((await cells()).map((cell) => ({ ...cell, kode: cell.kode.slice(0, 8) })));
   }
 
-  function counters() {
-    return documents!.db().collection<Counter>("jumlah_kecamatan");
+  function buckets() {
+    return documents!.db().collection<Bucket>("ledger");
   }
 
   return {

@@ -38,7 +38,7 @@ import type { PengirimanStore } from "../../services/integrasi/pengiriman/store.
 import { dukcapilSistem } from "../../services/integrasi/sistem/dukcapil.ts";
 import type { Jawaban, Perubahan, SistemPort } from "../../services/integrasi/sistem/sistem.ts";
 import { as, assertRefused, componentClient } from "../harness/component.ts";
-import type { TestDatabase } from "../harness/database.ts";
+import { emptyTables, type TestDatabase } from "../harness/database.ts";
 import { eventually } from "../harness/eventually.ts";
 import { openSyncDatabase, pusat } from "./sync-component.ts";
 
@@ -68,7 +68,7 @@ before(async () => {
   db = database.db;
 });
 beforeEach(async () => {
-  await db.query("truncate pengiriman, pengiriman_laporan, inbox, outbox, audit");
+  await emptyTables(db, "pengiriman, pengiriman_laporan, inbox, outbox, audit");
   store = postgresPengirimanStore(db);
   sent = [];
   answer = () => accepted;

@@ -24,7 +24,7 @@ import { createCourtesy } from "../../services/penduduk/penggabungan/courtesy.ts
 import { sidikOf } from "../../services/penduduk/penggabungan/put-aside.ts";
 import { penggabunganService } from "../../services/penduduk/penggabungan/service.ts";
 import { as, assertRefused, collect, componentClient } from "../harness/component.ts";
-import { createTestDatabase, type TestDatabase } from "../harness/database.ts";
+import { createTestDatabase, emptyTables, type TestDatabase } from "../harness/database.ts";
 import { batchOf, batchOfBytes, hubRow, hubRows } from "./hub-batch.ts";
 
 const integrasi = as("service", "ID");
@@ -52,8 +52,10 @@ after(async () => {
   await testDatabase?.drop();
 });
 beforeEach(async () => {
-  await db.query(`truncate penduduk, kartu_keluarga, riwayat_keanggotaan, riwayat_kartu_keluarga, hub_disisihkan,
-    penggabungan_batch, outbox, audit cascade`);
+  await emptyTables(
+    db,
+    `penduduk, kartu_keluarga, riwayat_keanggotaan, riwayat_kartu_keluarga, hub_disisihkan, penggabungan_batch, outbox, audit`,
+  );
 });
 
 type Flags = { ujiCoba?: boolean; paksa?: boolean; koreksi?: boolean; sinkronisasi?: string };
@@ -175,7 +177,7 @@ describe("into an empty registry", () => {
     assert.equal(new Date(first.created_at).toISOString(), "2026-11-20T03:00:00.000Z");
     const families = await db.query("select count(*)::int as n from kartu_keluarga");
     assert.equal(families.rows[0].n, 3, "a family that two batches share is one");
-    assert.deepEqual(await deltas(), { "32.01.01": 10 });
+    assert.deepEqual(await deltas(), { "32.01.01.1006": 10 });
     assert.equal((await db.query("select 1 from outbox")).rowCount, 2);
     assert.equal(
       (await db.query("select 1 from audit where resource = $1 and wilayah = '32'", [RUN])).rowCount,
@@ -219,7 +221,7 @@ describe("into an empty registry", () => {
       (await residents("status")).map(({ status }) => status),
       [1, 2, 5],
     );
-    assert.deepEqual(await deltas(), { "32.01.01": 1 });
+    assert.deepEqual(await deltas(), { "32.01.01.1006": 1 });
     await assertAgreesWithHub(rows);
   });
 });
@@ -252,7 +254,7 @@ describe("into a registry that has rows", () => {
     const [after] = await residents("id, nama, revision, versi::int, status");
     assert.deepEqual(after, { ...before, nama: "Budi Baru", revision: 2, versi: 101, status: 2 });
     // One died, one left for Jakarta, one is new.
-    assert.deepEqual(await deltas(), { "31.71.01": 1, "32.01.01": -1 });
+    assert.deepEqual(await deltas(), { "31.71.01.1001": 1, "32.01.01.1006": -1 });
     await assertAgreesWithHub([...changed, ...hubRows(3, 8)]);
   });
 
@@ -287,7 +289,7 @@ describe("into a registry that has rows", () => {
     assert.deepEqual(counts((await mergeRows([gone])).hasil), { ditutup: 1 });
     assert.deepEqual(counts((await mergeRows([gone])).hasil), { takBerubah: 1 });
     assert.deepEqual((await residents("status"))[0], { status: 5 });
-    assert.deepEqual(await deltas(), { "32.01.01": -1 });
+    assert.deepEqual(await deltas(), { "32.01.01.1006": -1 });
   });
 
   test("a row whose NIK the hub has corrected stays the same resident", async () => {
@@ -563,7 +565,7 @@ describe("batches", () => {
     const all = answers.flat().map(({ hasil }) => counts(hasil));
     const total = (name: string) => all.reduce((sum, each) => sum + (each[name] ?? 0), 0);
     assert.deepEqual([total("baru"), total("takBerubah")], [400, 1200]);
-    assert.deepEqual(await deltas(), { "32.01.01": 400 });
+    assert.deepEqual(await deltas(), { "32.01.01.1006": 400 });
     await assertAgreesWithHub(rows);
   });
 

@@ -11,14 +11,18 @@ import { postgresStatistikStore } from "../../services/statistik/postgres-store.
 import type { StatistikStore } from "../../services/statistik/store.ts";
 import { createTestDatabase, type TestDatabase } from "../harness/database.ts";
 import { eventually } from "../harness/eventually.ts";
-import { registered, synchronised } from "./registered.ts";
+import { effective, registered, synchronised } from "./events.ts";
+import { residents } from "./store.contract.ts";
 
 const silent = createLogger("test", "silent");
 const topic = "pendaftaran-events";
-const other = "sinkronisasi-events";
+const topics = [topic, "sinkronisasi-events", "penduduk-events"] as const;
 const BATCH = 20;
 /** Residents that came by synchronisation, in one event. */
 const SYNCHRONISED = 7;
+/** By a report of twins. */
+const BORN = 2;
+const HARI = 3;
 
 let databases: { statistik: TestDatabase; bus: TestDatabase };
 let db: Database;
@@ -29,7 +33,8 @@ before(async () => {
   db = openDatabase({ url: databases.statistik.url, name: "test", log: silent });
   store = postgresStatistikStore(db);
   await publish(3 * BATCH);
-  await usingBus((bus) => bus.publish(other, [synchronised({ "32.01.01": SYNCHRONISED })]));
+  await usingBus((bus) => bus.publish(topics[1], [synchronised({ "32.01.01": SYNCHRONISED })]));
+  await usingBus((bus) => bus.publish(topics[2], [effective({ lahir: { "32.01.01.1006": BORN } })]));
 });
 
 after(async () => {
@@ -41,9 +46,12 @@ after(async () => {
 beforeEach(loseStore);
 afterEach(stopAll);
 
+const count: BatchHandler = (events) =>
+  countResidents({ store, tutupBukuHari: HARI, onChange: () => {} })(events);
+
 /** As a server does that comes back without its disk. */
 async function loseStore(): Promise<void> {
-  await db.query("truncate inbox, jumlah_kecamatan, generation");
+  await db.query("truncate inbox, ledger, generation");
 }
 
 let published = 0;
@@ -54,13 +62,16 @@ async function publish(events: number): Promise<void> {
 }
 
 async function assertAllCounted(): Promise<void> {
-  assert.deepEqual(await store.countByProvinsi(), [{ kode: "32", jumlah: published + SYNCHRONISED }]);
+  const expected = [{ kode: "32", jumlah: published + SYNCHRONISED + BORN }];
+  assert.deepEqual(await residents(store, "ID", 2), expected);
 }
 
 type Following = {
   /** What health was told, changes only: "" for serving, else the reason. */
   told: string[];
   lines: string[];
+  /** The errors of those lines that have one. */
+  causes: string[];
   groups: string[];
   stop: () => Promise<void>;
 };
@@ -76,6 +87,7 @@ function start(
   const bus = { ...real, ...over.bus };
   const told: string[] = [];
   const lines: string[] = [];
+  const causes: string[] = [];
   const groups: string[] = [];
   const health: FollowLogDeps["health"] = (working, reason = "") => {
     assert.equal(working, reason === "");
@@ -89,21 +101,29 @@ function start(
         return bus.subscribe(options);
       },
     },
-    topics: [topic, other],
+    topics,
     subscription: {
       batchSize: BATCH,
-      handler: over.handler ?? countResidents(store, () => {}),
+      handler: over.handler ?? count,
       isTransient: isDatabaseUnavailable,
     },
     store: { ...store, ...over.store },
+    tutupBukuHari: HARI,
     health,
-    log: createLogger("test", "info", { write: (line: string) => void lines.push(JSON.parse(line).msg) }),
+    log: createLogger("test", "info", {
+      write(line: string) {
+        const { msg, err } = JSON.parse(line);
+        lines.push(msg);
+        if (err) causes.push(err.message);
+      },
+    }),
     signal: stop.signal,
     checkMs: 20,
   });
   const following: Following = {
     told,
     lines,
+    causes,
     groups,
     async stop() {
       running.delete(following);
@@ -143,8 +163,7 @@ describe("a store that has counted nothing", () => {
 
   test("does not serve while the log is being counted, however little is left", async () => {
     const gate = Promise.withResolvers<void>();
-    const count = countResidents(store, () => {});
-    let left = published;
+    let left = published + 2;
     const counter = start({
       async handler(events) {
         if (left <= BATCH) await gate.promise;
@@ -161,7 +180,6 @@ describe("a store that has counted nothing", () => {
   });
 
   test("is filled to the end when the process ends half-way, and does not serve before", async () => {
-    const count = countResidents(store, () => {});
     let batches = 0;
     const first = start({ handler: async (events) => (batches++ === 0 ? await count(events) : throwAway()) });
     await eventually(() => batches > 1);
@@ -178,6 +196,18 @@ describe("a store that has counted nothing", () => {
     const counter = start({ bus: { lag: async () => 0 } });
     await eventually(() => counter.told.length > 0);
     assert.deepEqual(counter.told, [""]);
+  });
+
+  test("is not counted with other days than those it was begun with, and the log says what to do", async () => {
+    await store.generation(HARI + 1);
+    const counter = start();
+    await eventually(() => counter.told.length > 0);
+    assert.deepEqual(counter.told, ["not known whether the counters are whole"]);
+    assert.deepEqual(counter.groups, []);
+    assert.match(
+      counter.causes[0]!,
+      /^LAMPID_TUTUP_BUKU_HARI is 3, and the ledger was counted with 4: set it back/,
+    );
   });
 
   test("does not serve while the bus cannot say how long the log is", async () => {
@@ -213,12 +243,11 @@ describe("a store that has counted the log", () => {
     await eventually(() => counter.told.length > 0);
     assert.deepEqual(counter.told, [""]);
     assert.deepEqual(counter.lines, []);
-    assert.deepEqual(counter.groups, [`statistik-${(await store.generation()).id}`]);
+    assert.deepEqual(counter.groups, [`statistik-${(await store.generation(HARI)).id}`]);
   });
 
   test("and is lost while the process runs is counted again from the log, and says so", async () => {
     const gate = Promise.withResolvers<void>();
-    const count = countResidents(store, () => {});
     const counter = start({
       async handler(events) {
         await gate.promise;
@@ -256,7 +285,7 @@ describe("a store that has counted the log", () => {
   test("does not serve while it is away, comes back by itself, and leaves saying so to its own probe", async () => {
     let isAway = false;
     const counter = start({
-      store: { generation: async () => (isAway ? throwAway() : await store.generation()) },
+      store: { generation: async () => (isAway ? throwAway() : await store.generation(HARI)) },
     });
     await eventually(() => isServing(counter));
     isAway = true;

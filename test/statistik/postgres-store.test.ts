@@ -36,6 +36,6 @@ statistikStoreContract("PostgreSQL", () => {
       },
       atTheEnd: { ...store, apply: (counts) => store.apply(counts).then(fail) },
     },
-    empty: async () => void (await db.query("truncate inbox, jumlah_kecamatan, generation")),
+    empty: async () => void (await db.query("truncate inbox, ledger, generation")),
   };
 });

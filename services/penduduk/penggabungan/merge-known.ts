@@ -201,7 +201,7 @@ async function write(
         : { idHub: row.value[FIELD.id]!, versi: row.value[FIELD.versi]!, perubahanLokal: undefined }),
     };
     putResident(local ? updates : inserts, row, keys);
-    if (!local && status === Status.AKTIF) add(living, asciiOf(row, FIELD.kodeWilayah).slice(0, 8), 1);
+    if (!local && status === Status.AKTIF) add(living, asciiOf(row, FIELD.kodeWilayah), 1);
   }
   if (inserts.rows > 0) {
     await copyIn(sql, `copy penduduk (${RESIDENT_COLUMNS}) from stdin (format binary)`, finishCopy(inserts));
@@ -243,7 +243,7 @@ async function settleFamilies(
   return ids;
 }
 
-/** Gives the living residents more or fewer, by kecamatan. The family card of a head goes where the head goes. */
+/** Gives the living residents more or fewer, by wilayah. The family card of a head goes where the head goes. */
 async function update(sql: Sql, rows: Buffer): Promise<{ kode: string; selisih: number }[]> {
   await sql.query(
     "create temp table if not exists penggabungan_perubahan (like penduduk including defaults) on commit delete rows",
@@ -269,7 +269,7 @@ const UPDATE = `
     from penggabungan_perubahan s where p.id = s.id
     returning old.status as before, old.kode_wilayah as from_kode, new.status as after, new.kode_wilayah as to_kode
   )
-  select left(kode, 8) as kode, sum(selisih)::int as selisih
+  select kode, sum(selisih)::int as selisih
   from (
     select from_kode as kode, -1 as selisih from changed where before = ${Status.AKTIF}
     union all select to_kode, 1 from changed where after = ${Status.AKTIF}
