@@ -14,7 +14,7 @@ import {
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { v5 as uuidv5 } from "uuid";
 import { type BreakerState, breakTransport } from "#chassis/breaker.ts";
-import { clientAddressHeader } from "#chassis/caller.ts";
+import { clientAddressHeader, purposeHeader } from "#chassis/caller.ts";
 import { callerAddress } from "./address.ts";
 import {
   type CacheOutcome,
@@ -512,6 +512,7 @@ const forwardHeaders = [
   "tracestate",
   "x-request-id",
   "accept-language",
+  purposeHeader,
   clientAddressHeader,
 ] as const;
 

@@ -17,7 +17,9 @@ import { startTestMesh } from "./harness/mesh.ts";
 const FILE_TIMEOUT_MS = 240_000;
 
 /** They start what they need by themselves, and that is the same whatever a mesh runs on. */
-const KNOW_NO_ENGINE = new Set(["overload", "supervisor"].map((name) => join("test/e2e", `${name}.test.ts`)));
+const KNOW_NO_ENGINE = new Set(
+  ["overload", "reconcile", "supervisor"].map((name) => join("test/e2e", `${name}.test.ts`)),
+);
 
 const options = new Set(process.argv.slice(2).filter((argument) => argument.startsWith("--")));
 const filters = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));

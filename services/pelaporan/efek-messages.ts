@@ -16,12 +16,12 @@ import {
   ApplyPeristiwaRequestSchema,
   Pengembalian_Sebab as Sebab,
 } from "#gen/lampid/peristiwa/v1/peristiwa_service_pb.ts";
-import type { Hasil, Jawaban, JenisPerintah } from "./domain/efek.ts";
+import type { Hasil, Jawaban, JenisPerintah, StatusEfek } from "./domain/efek.ts";
 import type { Laporan } from "./store.ts";
 
 export type Efek = NonNullable<Laporan["efek"]>;
 
-const STATUS: Readonly<Record<Efek["status"], MessageStatus>> = {
+const STATUS: Readonly<Record<StatusEfek, MessageStatus>> = {
   menunggu: MessageStatus.MENUNGGU,
   berlaku: MessageStatus.BERLAKU,
   gagal: MessageStatus.GAGAL,
@@ -50,8 +50,9 @@ export function efekMessage(efek: Efek): EfekMessage {
   });
 }
 
-export function isWaiting(efek: EfekMessage | undefined): boolean {
-  return efek?.status === MessageStatus.MENUNGGU;
+/** undefined for UNSPECIFIED. */
+export function statusEfekOf(status: MessageStatus): StatusEfek | undefined {
+  return (Object.keys(STATUS) as StatusEfek[]).find((each) => STATUS[each] === status);
 }
 
 /**
@@ -61,13 +62,14 @@ export function isWaiting(efek: EfekMessage | undefined): boolean {
 export function applyRequest(
   peristiwa: string,
   laporan: string,
-  { kodeWilayah, isi, efek }: Laporan,
+  { kodeWilayah, terlambat, isi, efek }: Laporan,
 ): ApplyPeristiwaRequest {
   if (!efek) throw new Error(`report ${laporan} was not approved`);
   return create(ApplyPeristiwaRequestSchema, {
     peristiwa,
     laporan: `laporan/${laporan}`,
     kodeWilayah,
+    terlambat,
     pelaku: efek.pelaku,
     waktu: timestampFromDate(efek.diperintah),
     perintah: perintahInit(efek, isi),

@@ -1,17 +1,22 @@
 // Composition of the reports: the same for production and for component tests.
 import { EventEmitter, once } from "node:events";
 import { forever, pause } from "#chassis/backoff.ts";
+import { type Database, isDatabaseUnavailable } from "#chassis/database.ts";
 import { holdLock } from "#chassis/lock.ts";
 import type { ProcessContext } from "#chassis/process.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import { createWireClient } from "#chassis/wire/client.ts";
 import { PelaporanInternalService } from "#gen/lampid/pelaporan/v1/pelaporan_internal_service_pb.ts";
 import { PelaporanService } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.ts";
+import { PemeliharaanService } from "#gen/lampid/pelaporan/v1/pemeliharaan_service_pb.ts";
 import { PeristiwaService } from "#gen/lampid/peristiwa/v1/peristiwa_service_pb.ts";
 import { efekMetrics } from "./efek-metrics.ts";
 import { pelaporanInternalService } from "./internal.ts";
+import { pemeliharaanService } from "./pemeliharaan.ts";
+import { noteDeliveries } from "./pengiriman.ts";
 import { bringPerintah } from "./perintah-worker.ts";
 import { watchPerpindahan } from "./perpindahan.ts";
+import { postgresPengirimanStore } from "./postgres-pengiriman-store.ts";
 import { postgresPerintahStore } from "./postgres-perintah-store.ts";
 import { postgresPerpindahanStore } from "./postgres-perpindahan-store.ts";
 import { postgresLaporanStore } from "./postgres-store.ts";
@@ -25,19 +30,29 @@ const BACKOFF = { baseMs: 100, maxMs: 3_000 };
 const TRY_MS = 10_000;
 const COUNT_EVERY_MS = 5_000;
 
-export function composePelaporan(context: ProcessContext): void {
+export async function composePelaporan(context: ProcessContext): Promise<void> {
   const clock = () => new Date();
-  const store = postgresLaporanStore(context.database());
+  const db = context.database();
+  const store = postgresLaporanStore(db);
   const commands = new EventEmitter();
   const onCommanded = () => void commands.emit("given");
   const service = pelaporanService({ store, wilayah: loadWilayah(), clock, onCommanded });
   context.serve(PelaporanService, service);
+  context.serve(PemeliharaanService, pemeliharaanService({ db, clock }));
   context.serve(PelaporanInternalService, pelaporanInternalService({ store, clock }));
   context.relayOutbox();
-  bringEffects(context, { store, clock, commands, onCommanded });
+  const bus = await context.bus();
+  bus.subscribe({
+    topic: "sinkronisasi-events",
+    group: "pelaporan",
+    handler: noteDeliveries(postgresPengirimanStore(db)),
+    isTransient: isDatabaseUnavailable,
+  });
+  bringEffects(context, { db, store, clock, commands, onCommanded });
 }
 
 type Shared = {
+  db: Database;
   store: ReturnType<typeof postgresLaporanStore>;
   clock: () => Date;
   commands: EventEmitter;
@@ -45,9 +60,8 @@ type Shared = {
 };
 
 /** What follows an approval: one process among replicas brings it to the registry, and watches over moves. */
-function bringEffects(context: ProcessContext, { store, clock, commands, onCommanded }: Shared): void {
+function bringEffects(context: ProcessContext, { db, store, clock, commands, onCommanded }: Shared): void {
   const { config, log, signal, telemetry } = context;
-  const db = context.database();
   const perintah = postgresPerintahStore(db);
   const perpindahan = postgresPerpindahanStore(db);
   const registry = createWireClient(PeristiwaService, context.upstream("penduduk"));

@@ -1,5 +1,5 @@
 // The port to the commands that are on their way to the registry, and to the moves whose members are in transit.
-import type { LaporanTransaction } from "./store.ts";
+import type { AppendCommand } from "./store.ts";
 
 /** One command; what it says is in the events of its report. */
 export type Perintah = {
@@ -17,10 +17,10 @@ export type PerintahStore = {
   /** A try brought no answer. `galat` says why, for a developer. */
   postpone: (id: string, delayMs: number, galat: string) => Promise<void>;
   /**
-   * Runs `work`, which appends the event that the answer is, and settles the command: both or nothing. Without effect when it
-   * is settled already.
+   * Appends the event that the answer is, and settles the command: both or nothing. Without effect when it is settled already.
+   * Throws Refused ABORTED when another event of the report came first.
    */
-  settle: (id: string, work: (tx: LaporanTransaction) => Promise<void>) => Promise<void>;
+  settle: (id: string, event: AppendCommand) => Promise<void>;
   /** Commands without an answer, and since when the oldest waits. */
   waiting: () => Promise<{ jumlah: number; sejak: Date | undefined }>;
 };
@@ -32,5 +32,4 @@ export type PerpindahanStore = {
   postpone: (laporan: string, periksa: Date) => Promise<void>;
   /** They have arrived. */
   close: (laporan: string, at: Date) => Promise<void>;
-  transaction: (work: (tx: LaporanTransaction) => Promise<void>) => Promise<void>;
 };

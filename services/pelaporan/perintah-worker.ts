@@ -1,17 +1,14 @@
 // Brings the commands of approved reports to the registry, and its answers back: the process manager of their effects.
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
-import { v7 as uuidv7 } from "uuid";
-import type { AuditEntry } from "#chassis/audit.ts";
 import { type Backoff, backoffMs, pause } from "#chassis/backoff.ts";
 import type { Logger } from "#chassis/log.ts";
 import { PeristiwaService } from "#gen/lampid/peristiwa/v1/peristiwa_service_pb.ts";
 import { decideJawaban, type Jawaban } from "./domain/efek.ts";
-import { evolve } from "./domain/laporan.ts";
 import { applyRequest, hasilOf, refusalOf } from "./efek-messages.ts";
 import type { EfekMetrics } from "./efek-metrics.ts";
 import type { Perintah, PerintahStore } from "./perintah-store.ts";
-import { outboxEvent } from "./perubahan.ts";
-import type { LaporanStore, LaporanTransaction } from "./store.ts";
+import { appendOfItself } from "./perubahan.ts";
+import type { LaporanStore } from "./store.ts";
 
 export type PerintahWorkerDeps = {
   registry: Client<typeof PeristiwaService>;
@@ -127,7 +124,7 @@ async function bring(
   try {
     const jawaban = await ask(each, deps, signal);
     line.up();
-    await perintah.settle(id, (tx) => note(each, jawaban, tx, deps));
+    await note(each, jawaban, deps);
     metrics.settled(jawaban);
     const about = { laporan: `laporan/${laporan}`, peristiwa: id };
     if (jawaban.ok) log.info(about, "report took effect");
@@ -168,30 +165,17 @@ async function ask(
   }
 }
 
-/** Appends the event that the answer is. */
+/** The answer becomes an event of the report. */
 async function note(
-  { id: peristiwaId, laporan, traceparent }: Perintah,
+  { id, laporan, traceparent }: Perintah,
   jawaban: Jawaban,
-  tx: LaporanTransaction,
-  { clock, log }: PerintahWorkerDeps,
+  { store, perintah, clock }: PerintahWorkerDeps,
 ): Promise<void> {
-  const before = await tx.find(laporan);
-  const waktu = before && new Date(Math.max(clock().getTime(), before.diubah.getTime()));
-  const peristiwa = waktu && decideJawaban(before, jawaban, waktu);
-  if (!before || !peristiwa) {
-    log.warn({ peristiwa: peristiwaId }, "an answer that no report waits for is left");
-    return;
-  }
-  const after = evolve(before, peristiwa);
-  const event = outboxEvent(uuidv7(), laporan, peristiwa, after, traceparent);
-  const audit: AuditEntry = {
-    subject: peristiwa.pelaku,
-    role: peristiwa.tingkat,
-    action: ACTION,
-    resource: event.subject,
-    wilayah: after.kodeWilayah,
-    traceparent,
-    at: waktu,
-  };
-  await tx.append(laporan, peristiwa, after, event, audit);
+  const before = await store.find(laporan);
+  if (!before) throw new Error(`an answer for a report that is not there: ${laporan}`);
+  const waktu = new Date(Math.max(clock().getTime(), before.diubah.getTime()));
+  const peristiwa = decideJawaban(before, jawaban, waktu);
+  // Another process has noted it.
+  if (!peristiwa) return;
+  await perintah.settle(id, appendOfItself(laporan, before, peristiwa, { action: ACTION, traceparent }));
 }

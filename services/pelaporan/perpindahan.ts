@@ -5,15 +5,14 @@ import { pause } from "#chassis/backoff.ts";
 import type { Logger } from "#chassis/log.ts";
 import type { PeristiwaService } from "#gen/lampid/peristiwa/v1/peristiwa_service_pb.ts";
 import { decideKedaluwarsa, JADWAL, TELAH_TIBA } from "./domain/efek.ts";
-import { evolve } from "./domain/laporan.ts";
 import { kedaluwarsaQuestion, refusalOf } from "./efek-messages.ts";
 import type { PerpindahanStore } from "./perintah-store.ts";
-import { outboxEvent } from "./perubahan.ts";
+import { appendOfItself } from "./perubahan.ts";
 import type { LaporanStore } from "./store.ts";
 
 export type PerpindahanDeps = {
   registry: Client<typeof PeristiwaService>;
-  store: Pick<LaporanStore, "find">;
+  store: Pick<LaporanStore, "find" | "append">;
   perpindahan: PerpindahanStore;
   clock: () => Date;
   log: Logger;
@@ -63,7 +62,8 @@ async function returnOne(
   const about = { laporan: `laporan/${id}` };
   await perpindahan.postpone(id, new Date(now.getTime() + AGAIN_MS));
   const state = await store.find(id);
-  if (!state || !decideKedaluwarsa(state, now)) return;
+  const peristiwa = state && decideKedaluwarsa(state, now);
+  if (!peristiwa) return;
   try {
     // The registry knows who has arrived, and this service does not: it is asked before anything is said to have happened.
     const question = kedaluwarsaQuestion(uuidv7(), id, state, { pelaku: JADWAL, waktu: now });
@@ -75,22 +75,9 @@ async function returnOne(
     else log.warn({ ...about, reason: refusal.sebab }, "who is in transit for too long cannot come back");
     return;
   }
-  await perpindahan.transaction(async (tx) => {
-    const before = await tx.find(id);
-    const peristiwa = before && decideKedaluwarsa(before, now);
-    if (!peristiwa) return;
-    const after = evolve(before, peristiwa);
-    const event = outboxEvent(uuidv7(), id, peristiwa, after, traceparent());
-    await tx.append(id, peristiwa, after, event, {
-      subject: JADWAL,
-      role: peristiwa.tingkat,
-      action: "kedaluwarsa",
-      resource: event.subject,
-      wilayah: after.kodeWilayah,
-      traceparent: event.traceparent,
-      at: now,
-    });
-  });
+  await store.append(
+    appendOfItself(id, state, peristiwa, { action: "kedaluwarsa", traceparent: traceparent() }),
+  );
   log.info(about, "members in transit did not arrive in time, and come back");
   onCommanded();
 }

@@ -1,7 +1,8 @@
 // Commands to the registry in PostgreSQL.
 import type { Database } from "#chassis/database.ts";
+import { appendStatement } from "./append-statement.ts";
 import type { PerintahStore } from "./perintah-store.ts";
-import { laporanTransaction } from "./postgres-store.ts";
+import { eventCameFirst } from "./postgres-store.ts";
 
 export function postgresPerintahStore(db: Database): PerintahStore {
   return {
@@ -25,14 +26,16 @@ export function postgresPerintahStore(db: Database): PerintahStore {
       });
     },
 
-    async settle(id, work) {
+    async settle(id, event) {
       await db.transaction(async (sql) => {
         const { rowCount } = await sql.query({
           name: "perintah-settle",
           text: "update perintah_efek set settled_at = now(), galat = '' where id = $1 and settled_at is null",
           values: [id],
         });
-        if (rowCount === 1) await work(laporanTransaction(sql));
+        if (rowCount !== 1) return;
+        const appended = await appendStatement(sql, [event]);
+        if (!appended.has(event.id)) throw eventCameFirst();
       });
     },
 

@@ -1,7 +1,6 @@
 // Moves whose members are in transit, in PostgreSQL.
 import type { Database } from "#chassis/database.ts";
 import type { PerpindahanStore } from "./perintah-store.ts";
-import { laporanTransaction } from "./postgres-store.ts";
 
 export function postgresPerpindahanStore(db: Database): PerpindahanStore {
   return {
@@ -30,7 +29,5 @@ export function postgresPerpindahanStore(db: Database): PerpindahanStore {
         values: [laporan, at],
       });
     },
-
-    transaction: (work) => db.transaction((sql) => work(laporanTransaction(sql))),
   };
 }

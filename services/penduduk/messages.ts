@@ -2,11 +2,16 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { provinsiOf, type WilayahIndex } from "#chassis/wilayah.ts";
-import { type KartuKeluarga, KartuKeluargaSchema } from "#gen/lampid/penduduk/v1/kartu_keluarga_pb.ts";
+import {
+  type KartuKeluarga,
+  KartuKeluargaSchema,
+  KartuKeluarga_Status as KartuStatus,
+} from "#gen/lampid/penduduk/v1/kartu_keluarga_pb.ts";
 import {
   Penduduk_JenisKelamin as JenisKelamin,
   type Penduduk,
   PendudukSchema,
+  Penduduk_Shdk as Shdk,
 } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
 import { headFirst } from "./domain/kartu-keluarga.ts";
 import type { Sex } from "./domain/nik.ts";
@@ -70,5 +75,14 @@ export function kartuKeluargaMessage(record: KartuKeluargaRecord): KartuKeluarga
     })),
     etag: String(record.revision),
     createTime: timestampFromDate(record.createdAt),
+    status: kartuStatusOf(record),
   });
+}
+
+/** Read off the members, so that it cannot disagree with them. */
+function kartuStatusOf({ anggota }: KartuKeluargaRecord): KartuStatus {
+  if (anggota.length === 0) return KartuStatus.DITUTUP;
+  return anggota.some(({ shdk }) => shdk === Shdk.KEPALA_KELUARGA)
+    ? KartuStatus.AKTIF
+    : KartuStatus.TANPA_KEPALA;
 }

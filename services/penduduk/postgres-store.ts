@@ -1,9 +1,11 @@
 // The registry in PostgreSQL.
-import { appendToAudit } from "#chassis/audit.ts";
+import { appendToAudit, recordReadings } from "#chassis/audit.ts";
 import { createBatcher } from "#chassis/batcher.ts";
-import type { Database, Sql } from "#chassis/database.ts";
+import { type Database, isOfOneRow, type Sql } from "#chassis/database.ts";
 import { idempotently, isIdempotencyConflict } from "#chassis/idempotency.ts";
 import { appendToOutbox } from "#chassis/outbox.ts";
+import { pendudukEventId } from "#chassis/peristiwa-id.ts";
+import { Penduduk_Status as Status } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
 import { MAX_SERIAL } from "./domain/nik.ts";
 import { registerStatement } from "./register-statement.ts";
 import type {
@@ -81,16 +83,13 @@ export function postgresPendudukStore(db: Database): PendudukStore {
       return rows.map(toRecord);
     },
 
-    audit: (entry) => appendToAudit(db, entry),
+    audit: recordReadings(db),
 
-    async findKartuKeluarga(key) {
+    async findKartuKeluarga(key, asOf) {
       const { rows } = await db.query({
-        name: "kartu-keluarga",
-        text: `select k.id, k.nomor_kk, k.alamat, k.kode_wilayah, k.revision, k.created_at,
-                 (select json_agg(json_build_object('id', p.id, 'nik', p.nik, 'nama', p.nama, 'shdk', p.shdk) order by p.shdk, p.id)
-                  from penduduk p where p.kartu_keluarga = k.id) as anggota
-               from kartu_keluarga k where k.id = $1::uuid or k.nomor_kk = $2`,
-        values: ["id" in key ? key.id : null, "nomorKk" in key ? key.nomorKk : null],
+        name: asOf ? "kartu-keluarga-dulu" : "kartu-keluarga",
+        text: asOf ? KARTU_KELUARGA_AS_OF : KARTU_KELUARGA,
+        values: ["id" in key ? key.id : null, "nomorKk" in key ? key.nomorKk : null, ...(asOf ? [asOf] : [])],
       });
       const row = rows[0];
       return (
@@ -107,6 +106,34 @@ export function postgresPendudukStore(db: Database): PendudukStore {
     },
   };
 }
+
+const MEMBER =
+  "json_build_object('id', p.id, 'nik', p.nik, 'nama', p.nama, 'shdk', p.shdk) order by p.shdk, p.id";
+const KARTU_KELUARGA = `
+  select k.id, k.nomor_kk, k.alamat, k.kode_wilayah, k.revision, k.created_at,
+    (select json_agg(${MEMBER}) from penduduk p where p.kartu_keluarga = k.id and p.status = ${Status.AKTIF}) as anggota
+  from kartu_keluarga k where k.id = $1::uuid or k.nomor_kk = $2`;
+
+/** A state of before is the first that ended after that time; where none did, the present one holds since. */
+const KARTU_KELUARGA_AS_OF = `
+  select k.id, k.nomor_kk, coalesce(r.alamat, k.alamat) as alamat, coalesce(r.kode_wilayah, k.kode_wilayah) as kode_wilayah,
+    k.revision, k.created_at, (
+      select json_agg(${MEMBER}) from (
+        select p.id, p.nik, p.nama, case when r.urutan is null then p.shdk else r.shdk end as shdk,
+          case when r.urutan is not null then r.kartu_keluarga
+               when p.status = ${Status.AKTIF} then p.kartu_keluarga end as kartu_keluarga
+        from penduduk p left join lateral (
+          select * from riwayat_keanggotaan r where r.penduduk = p.id and r.sampai > $3 order by r.sampai, r.urutan limit 1
+        ) r on true
+        where p.created_at <= $3 and p.id in (
+          select id from penduduk where kartu_keluarga = k.id
+          union all select penduduk from riwayat_keanggotaan where kartu_keluarga = k.id)
+      ) p where p.kartu_keluarga = k.id
+    ) as anggota
+  from kartu_keluarga k left join lateral (
+    select * from riwayat_kartu_keluarga r where r.kartu_keluarga = k.id and r.sampai > $3 order by r.sampai, r.urutan limit 1
+  ) r on true
+  where (k.id = $1::uuid or k.nomor_kk = $2) and k.created_at <= $3`;
 
 /** The store inside a transaction. */
 export function pendudukTransaction(sql: Sql): PendudukTransaction {
@@ -156,15 +183,20 @@ export function pendudukTransaction(sql: Sql): PendudukTransaction {
     },
 
     async createKartuKeluarga(record, eventId) {
+      const members = record.anggota.map(({ id, shdk }) => ({
+        id,
+        shdk,
+        peristiwa: pendudukEventId(eventId, id),
+      }));
       await sql.query(
         `insert into kartu_keluarga (id, nomor_kk, alamat, kode_wilayah, created_at) values ($1, $2, $3, $4, $5)`,
         [record.id, record.nomorKk, record.alamat, record.kodeWilayah, record.createdAt],
       );
       await sql.query(
         `update penduduk p set kartu_keluarga = $1, shdk = m.shdk, revision = p.revision + 1, updated_at = $2,
-           perubahan_lokal = $4
-         from json_to_recordset($3::json) as m(id uuid, shdk smallint) where p.id = m.id`,
-        [record.id, record.createdAt, JSON.stringify(record.anggota), eventId],
+           perubahan_lokal = m.peristiwa
+         from json_to_recordset($3::json) as m(id uuid, shdk smallint, peristiwa uuid) where p.id = m.id`,
+        [record.id, record.createdAt, JSON.stringify(members)],
       );
     },
 
@@ -216,11 +248,6 @@ function mayBeRepetition(outcome: RegisterOutcome, { idempotency }: RegisterComm
 
 function asError(cause: unknown): Error {
   return cause instanceof Error ? cause : new Error(String(cause));
-}
-
-/** Class 22 (data), 23 (integrity) and a deadlock concern single rows; a lost connection concerns all. */
-function isOfOneRow(cause: unknown): boolean {
-  return cause instanceof Error && "code" in cause && /^(22|23|40)/.test(String(cause.code));
 }
 
 const COLUMNS = `p.id, p.nik, p.nama, p.alamat, p.kode_wilayah, p.tanggal_lahir::text, p.tempat_lahir, p.pekerjaan, p.rt,

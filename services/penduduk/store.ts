@@ -46,6 +46,7 @@ export type KartuKeluargaRecord = {
   kodeWilayah: string;
   revision: number;
   createdAt: Date;
+  /** The living. */
   anggota: { id: string; nik: string; nama: string; shdk: Penduduk_Shdk }[];
 };
 
@@ -107,9 +108,13 @@ export type PendudukStore = {
     after: { kodeWilayah: string; id: string } | undefined,
     limit: number,
   ) => Promise<PendudukRecord[]>;
-  findKartuKeluarga: (key: { id: string } | { nomorKk: string }) => Promise<KartuKeluargaRecord | undefined>;
-  /** One audit row by itself: of a reading, which changes nothing that it could commit with. */
-  audit: (entry: AuditEntry) => Promise<void>;
+  /** As it is, or as it was: undefined before it was made. Names and numbers of members are today's either way. */
+  findKartuKeluarga: (
+    key: { id: string } | { nomorKk: string },
+    asOf?: Date,
+  ) => Promise<KartuKeluargaRecord | undefined>;
+  /** Puts a reading on record, which changes nothing that its rows could commit with. Await it before the answer. */
+  audit: (entries: readonly AuditEntry[]) => Promise<void>;
   /**
    * Runs a mutation in a transaction of its own, once per request id; a repetition gets the first answer again.
    * Throws Refused ABORTED if the id was used with another request.
@@ -129,7 +134,7 @@ export type PendudukTransaction = {
   findByNikForUpdate: (niks: readonly string[]) => Promise<PendudukRecord[]>;
   /** `eventId` tells of the change; until the hub acknowledges it, no row of the hub overwrites the resident. */
   update: (id: string, change: BiodataChange, at: Date, eventId: string) => Promise<void>;
-  /** The same holds for the members. */
+  /** The same holds for the members, each under an id of their own ({@link pendudukEventId}): the hub acknowledges one by one. */
   createKartuKeluarga: (record: KartuKeluargaRecord, eventId: string) => Promise<void>;
   append: (event: OutboxEvent, audit: AuditEntry) => Promise<void>;
 };

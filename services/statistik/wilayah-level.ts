@@ -8,7 +8,7 @@ export const KELURAHAN = LEVELS.length - 1;
 
 /** Index into {@link LEVELS}. */
 export function levelOf(kode: string): number {
-  return kode === NATION ? 0 : LEVELS.findIndex((panjang) => panjang === kode.length);
+  return kode === NATION ? 0 : (LEVELS as readonly number[]).indexOf(kode.length);
 }
 
 /** What a wilayah is called in sums of that level: the nation is "". */

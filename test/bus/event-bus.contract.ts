@@ -165,6 +165,22 @@ export function eventBusContract(name: string, underTest: () => BusUnderTest): v
       assert.equal(await bus.lag(topic, group), 2);
     });
 
+    test("a group that is forgotten gets the log from its beginning, and one that never was is no trouble", async () => {
+      const bus = open();
+      const group = newGroup();
+      const event = newEvent("a");
+      await bus.publish(topic, [event]);
+      for (let n = 0; n < 2; n++) {
+        const seen = collect(bus, { group });
+        await seen.until((events) => ids(events).includes(event.id));
+        await eventually(async () => (await bus.lag(topic, group)) === 0);
+        await seen.subscription.close();
+        await bus.forget(topic, group);
+      }
+      assert.ok((await bus.lag(topic, group)) > 0);
+      await bus.forget(topic, newGroup());
+    });
+
     test("when connections break, publishing fails or works but never lies, and consumers come back by themselves", async () => {
       const { breakConnections } = underTest();
       const bus = open();

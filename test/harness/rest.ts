@@ -55,11 +55,12 @@ export async function login(
 }
 
 /** Access token of the machine client, from the issuer's token endpoint (RFC 6749 section 4.4), whichever issuer it is. */
-export async function mitraToken(issuer: string): Promise<string> {
+export async function mitraToken(issuer: string, scope?: string): Promise<string> {
   const discovery = await fetch(`${issuer}/.well-known/openid-configuration`);
   const { token_endpoint: endpoint } = (await discovery.json()) as { token_endpoint: string };
   const form = { grant_type: "client_credentials", client_id: "mitra", client_secret: "rahasia" };
-  const response = await fetch(endpoint, { method: "POST", body: new URLSearchParams(form) });
+  const body = new URLSearchParams({ ...form, ...(scope === undefined ? {} : { scope }) });
+  const response = await fetch(endpoint, { method: "POST", body });
   const answer = (await response.json()) as { access_token: string };
   assert.equal(response.status, 200, JSON.stringify(answer));
   return answer.access_token;

@@ -56,7 +56,7 @@ export async function startFakePeristiwa() {
     return { hasil };
   }
 
-  const service: Pick<ServiceImpl<typeof PeristiwaService>, "applyPeristiwa"> = {
+  const service: Partial<ServiceImpl<typeof PeristiwaService>> = {
     async applyPeristiwa(request) {
       if (state.isDown) throw new ConnectError("the registry is down", Code.Unavailable);
       state.requests.push(request);

@@ -26,7 +26,7 @@ export const KELURAHAN = "32.01.01.1006";
 /** Another kelurahan of the kecamatan, another kecamatan of the kabupaten, another kabupaten, another province. */
 export const SEBELAH = "32.01.01.1007";
 export const KECAMATAN_LAIN = "32.01.02.2001";
-export const KABUPATEN_LAIN = "32.02.01.2001";
+export const KABUPATEN_LAIN = "32.02.01.2002";
 export const PROVINSI_LAIN = "33.01.01.2001";
 
 export type Anggota = { shdk: Shdk; lahir?: string; sex?: "L" | "P"; kawin?: StatusPerkawinan };
@@ -94,7 +94,7 @@ type Fields = {
   validateOnly?: boolean;
   terlambat?: boolean;
 };
-type Isi = MessageInitShape<typeof IsiLaporanSchema>;
+export type Isi = MessageInitShape<typeof IsiLaporanSchema>;
 
 export const pelapor = { nik: "3201010101800099", nama: "Pak RT" };
 const saksi = { nik: "3201010101800098", nama: "Pak Lurah" };

@@ -24,7 +24,7 @@ import { createCourtesy } from "../../services/penduduk/penggabungan/courtesy.ts
 import { sidikOf } from "../../services/penduduk/penggabungan/put-aside.ts";
 import { penggabunganService } from "../../services/penduduk/penggabungan/service.ts";
 import { as, assertRefused, collect, componentClient } from "../harness/component.ts";
-import { createTestDatabase, type TestDatabase } from "../harness/database.ts";
+import { createTestDatabase, emptyTables, type TestDatabase } from "../harness/database.ts";
 import { batchOf, batchOfBytes, hubRow, hubRows } from "./hub-batch.ts";
 
 const integrasi = as("service", "ID");
@@ -52,7 +52,10 @@ after(async () => {
   await testDatabase?.drop();
 });
 beforeEach(async () => {
-  await db.query("truncate penduduk, kartu_keluarga, hub_disisihkan, penggabungan_batch, outbox, audit");
+  await emptyTables(
+    db,
+    `penduduk, kartu_keluarga, riwayat_keanggotaan, riwayat_kartu_keluarga, hub_disisihkan, penggabungan_batch, outbox, audit`,
+  );
 });
 
 type Flags = { ujiCoba?: boolean; paksa?: boolean; koreksi?: boolean; sinkronisasi?: string };
@@ -174,7 +177,7 @@ describe("into an empty registry", () => {
     assert.equal(new Date(first.created_at).toISOString(), "2026-11-20T03:00:00.000Z");
     const families = await db.query("select count(*)::int as n from kartu_keluarga");
     assert.equal(families.rows[0].n, 3, "a family that two batches share is one");
-    assert.deepEqual(await deltas(), { "32.01.01": 10 });
+    assert.deepEqual(await deltas(), { "32.01.01.1006": 10 });
     assert.equal((await db.query("select 1 from outbox")).rowCount, 2);
     assert.equal(
       (await db.query("select 1 from audit where resource = $1 and wilayah = '32'", [RUN])).rowCount,
@@ -218,7 +221,7 @@ describe("into an empty registry", () => {
       (await residents("status")).map(({ status }) => status),
       [1, 2, 5],
     );
-    assert.deepEqual(await deltas(), { "32.01.01": 1 });
+    assert.deepEqual(await deltas(), { "32.01.01.1006": 1 });
     await assertAgreesWithHub(rows);
   });
 });
@@ -251,7 +254,7 @@ describe("into a registry that has rows", () => {
     const [after] = await residents("id, nama, revision, versi::int, status");
     assert.deepEqual(after, { ...before, nama: "Budi Baru", revision: 2, versi: 101, status: 2 });
     // One died, one left for Jakarta, one is new.
-    assert.deepEqual(await deltas(), { "31.71.01": 1, "32.01.01": -1 });
+    assert.deepEqual(await deltas(), { "31.71.01.1001": 1, "32.01.01.1006": -1 });
     await assertAgreesWithHub([...changed, ...hubRows(3, 8)]);
   });
 
@@ -266,12 +269,27 @@ describe("into a registry that has rows", () => {
     ]);
   });
 
+  test("what families were before is remembered, and of rows that change no family nothing", async () => {
+    const history = () =>
+      db.query("select kartu_keluarga is null as none, shdk from riwayat_keanggotaan order by urutan");
+    await mergeRows([hubRow(2, { versi: 50n, nama: "Budi Baru" })]);
+    assert.deepEqual((await history()).rows, []);
+    await mergeRows([hubRow(2, { versi: 60n, nomorKk: "", shdk: 0 }), hubRow(3, { versi: 61n, status: 2 })]);
+    assert.deepEqual((await history()).rows, [
+      { none: false, shdk: 4 },
+      { none: false, shdk: 4 },
+    ]);
+    await mergeRows([hubRow(1, { versi: 70n, alamat: "Jl. Baru 1" })]);
+    const { rows } = await db.query("select alamat, kode_wilayah from riwayat_kartu_keluarga");
+    assert.deepEqual(rows, [{ alamat: "Jl. Melati No. 12", kode_wilayah: "32.01.01.1006" }]);
+  });
+
   test("a withdrawn row closes its resident, once", async () => {
     const gone = hubRow(1, { versi: 60n, dihapus: true });
     assert.deepEqual(counts((await mergeRows([gone])).hasil), { ditutup: 1 });
     assert.deepEqual(counts((await mergeRows([gone])).hasil), { takBerubah: 1 });
     assert.deepEqual((await residents("status"))[0], { status: 5 });
-    assert.deepEqual(await deltas(), { "32.01.01": -1 });
+    assert.deepEqual(await deltas(), { "32.01.01.1006": -1 });
   });
 
   test("a row whose NIK the hub has corrected stays the same resident", async () => {
@@ -321,6 +339,34 @@ describe("a change made here", () => {
       versi: 91,
     });
     await assertAgreesWithHub([hubRow(1, { versi: 91n }), hubRow(2), hubRow(3)]);
+  });
+
+  test("is read as the hub is to have it, under the id by which it waits, with the others as the hub has them", async () => {
+    // Only this registry knows them.
+    const here = hubRow(4, { nomorKk: "", shdk: 0 });
+    await mergeRows([here], { koreksi: true });
+    await db.query("update penduduk set perubahan_lokal = $1 where id_hub is null", [EVENT]);
+    const stored = await db.query(
+      "select 'penduduk/' || id as name from penduduk order by id_hub nulls last",
+    );
+    const names = stored.rows.map(({ name }) => name);
+    const nobody = "penduduk/00000000-0000-7000-8000-000000000000";
+    const { penduduk } = await client.readPenduduk({ penduduk: [...names, nobody] }, integrasi);
+    const byName = new Map(penduduk.map((each) => [each.name, each.penduduk!]));
+    assert.deepEqual(
+      names.map((name) => byName.get(name)),
+      [
+        { ...hubRow(1), nama: "Diubah", peristiwa: EVENT },
+        hubRow(2),
+        hubRow(3),
+        { ...here, id: 0n, versi: 0n, peristiwa: EVENT },
+      ],
+    );
+    assert.equal(byName.size, 4, "who is not there is left out");
+    await assertRefused(
+      client.readPenduduk({ penduduk: names }, as("admin_pusat", "ID")),
+      "PermissionDenied",
+    );
   });
 
   test("gives way when a person says so", async () => {
@@ -519,7 +565,7 @@ describe("batches", () => {
     const all = answers.flat().map(({ hasil }) => counts(hasil));
     const total = (name: string) => all.reduce((sum, each) => sum + (each[name] ?? 0), 0);
     assert.deepEqual([total("baru"), total("takBerubah")], [400, 1200]);
-    assert.deepEqual(await deltas(), { "32.01.01": 400 });
+    assert.deepEqual(await deltas(), { "32.01.01.1006": 400 });
     await assertAgreesWithHub(rows);
   });
 

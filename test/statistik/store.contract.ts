@@ -2,8 +2,19 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { before, describe, test } from "node:test";
-import { KOMPONEN, residentsOf } from "../../services/statistik/domain/ledger.ts";
+import fc from "fast-check";
+import type { BusEvent } from "#chassis/bus/event-bus.ts";
+import { countResidents } from "../../services/statistik/consumer.ts";
+import { countsOf } from "../../services/statistik/counts.ts";
+import {
+  bulanBetween,
+  type Cell,
+  KOMPONEN,
+  linesOf,
+  residentsOf,
+} from "../../services/statistik/domain/ledger.ts";
 import type { Count, StatistikStore } from "../../services/statistik/store.ts";
+import { effective, registeredIn, synchronised } from "./events.ts";
 
 export type StatistikStoreUnderTest = {
   store: StatistikStore;
@@ -242,6 +253,33 @@ export function statistikStoreContract(name: string, underTest: () => StatistikS
       assert.equal(await jumlah("27.01.01"), 0);
     });
 
+    test("events in any order, in any batches, some of them again, give the same cells: those that counting the log gives", async () => {
+      await fc.assert(
+        fc.asyncProperty(events, fc.infiniteStream(fc.nat({ max: 6 })), async (log, chances) => {
+          await underTest().empty();
+          const count = (at: StatistikStore) =>
+            countResidents({ store: at, tutupBukuHari: HARI, onChange: () => {} });
+          const again = log.filter(() => chances.next().value < 2);
+          // Keys overtake one another; what comes again may do so before what has not come at all.
+          const order = [...log, ...again].toSorted(() => chances.next().value - 3);
+          for (let from = 0; from < order.length; ) {
+            const to = from + 1 + chances.next().value * 3;
+            await count(chances.next().value % 2 ? store : replica)(order.slice(from, to));
+            from = to;
+          }
+          const cells = await store.cells({
+            kodeWilayah: "ID",
+            panjang: 13,
+            dari: "0000-01",
+            sampai: "9999-12",
+          });
+          assert.deepEqual(cells, folded(log));
+          await assertBalanced(store, cells);
+        }),
+        { numRuns: 12 },
+      );
+    });
+
     test("the data keep their name, which all processes know, and note that the log is counted", async () => {
       const [first, second] = await Promise.all([store.generation(HARI), replica.generation(HARI)]);
       assert.equal(first.id, second.id);
@@ -275,6 +313,97 @@ export function statistikStoreContract(name: string, underTest: () => StatistikS
       assert.equal(await jumlah("29.01.01"), 1);
     });
   });
+}
+
+const wilayah = fc.constantFrom(
+  "31.71.01.1001",
+  "32.01.01.1006",
+  "32.01.01",
+  "32.01.02.2001",
+  "33.01.01.2001",
+);
+const instant = fc
+  .date({ min: new Date("2026-08-01T00:00:00Z"), max: new Date("2026-12-31T00:00:00Z"), noInvalidDate: true })
+  .map((date) => date.toISOString());
+const persons = fc.integer({ min: 1, max: 9 });
+
+/** Of all that is counted, births that took effect long after their approval among them. */
+const events: fc.Arbitrary<BusEvent[]> = fc.array(
+  fc.oneof(
+    fc.tuple(wilayah, instant).map(([kode, time]) => registeredIn(kode, { time })),
+    fc
+      .tuple(wilayah, wilayah, fc.integer({ min: -9, max: 99 }), instant)
+      .map(([kode, other, n, time]) => synchronised({ [kode]: n, [other]: 3 }, { time })),
+    fc
+      .tuple(wilayah, persons, instant, instant)
+      .map(([kode, n, waktu, time]) => effective({ lahir: { [kode]: n } }, { waktu, time })),
+    fc
+      .tuple(wilayah, wilayah, persons, instant)
+      .map(([from, to, n, time]) => effective({ pindah: { [from]: n }, datang: { [to]: n } }, { time })),
+    fc
+      .tuple(wilayah, persons, instant)
+      .map(([kode, n, time]) => effective({ pindah: { [kode]: n } }, { time, dalamPerpindahan: n })),
+    fc
+      .tuple(wilayah, persons, instant)
+      .map(([kode, n, time]) => effective({ pindah_batal: { [kode]: n } }, { time, dalamPerpindahan: -n })),
+    fc
+      .tuple(wilayah, persons, instant)
+      .map(([kode, n, time]) => effective({ mati: { [kode]: n }, pembetulan: { [kode]: -n } }, { time })),
+  ),
+  { maxLength: 40 },
+);
+
+/** What a count of the log from its beginning gives, without a store. */
+function folded(log: readonly BusEvent[]): Cell[] {
+  const cells = new Map<string, Cell>();
+  for (const { kode, bulan, komponen, jumlah } of log.flatMap((event) => countsOf(event, HARI))) {
+    // A space comes before the dot that makes a code longer.
+    const key = `${kode} ${bulan} ${komponen}`;
+    cells.set(key, { kode, bulan, komponen, jumlah: (cells.get(key)?.jumlah ?? 0) + jumlah });
+  }
+  return [...cells]
+    .filter(([, { jumlah }]) => jumlah !== 0)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, cell]) => cell);
+}
+
+/** The identity of the ledger holds in every month, and each wilayah is the sum of what lies in it, at every level. */
+async function assertBalanced(store: StatistikStore, cells: readonly Cell[]): Promise<void> {
+  const [dari, sampai] = ["2026-07", "2027-01"];
+  const levels = [0, 2, 5, 8, 13];
+  let above: { panjang: number; closings: { kode: string; akhir: number[] }[] } | undefined;
+  for (const panjang of levels) {
+    const found = await store.cells({ kodeWilayah: "ID", panjang, dari, sampai });
+    const codes = [...new Set(found.map(({ kode }) => kode))];
+    const lines = codes.map((kode) => ({
+      kode,
+      of: linesOf(
+        kode,
+        found.filter((cell) => cell.kode === kode),
+        dari,
+        sampai,
+      ),
+    }));
+    for (const { kode, of } of lines) {
+      for (const line of of) {
+        const added = line.registrasi + line.sinkronisasi + line.pembetulan + line.pindah_batal;
+        const closing = line.awal + line.lahir - line.mati - line.pindah + line.datang + added;
+        assert.equal(line.akhir, closing, `${kode} ${line.bulan}`);
+      }
+      const all = cells.filter((cell) => cell.kode.slice(0, panjang) === kode);
+      const residents = residentsOf(all.map((cell) => ({ ...cell, kode: "" })))[0]?.jumlah ?? 0;
+      assert.equal(of.at(-1)!.akhir, residents);
+    }
+    const closings = lines.map(({ kode, of }) => ({ kode, akhir: of.map(({ akhir }) => akhir) }));
+    for (const whole of above?.closings ?? []) {
+      const parts = closings.filter(({ kode }) => kode.slice(0, above!.panjang) === whole.kode);
+      const sums = bulanBetween(dari, sampai).map((_, n) =>
+        parts.reduce((sum, { akhir }) => sum + akhir[n]!, 0),
+      );
+      assert.deepEqual(sums, whole.akhir);
+    }
+    above = { panjang, closings };
+  }
 }
 
 function count(kode: string, jumlah = 1, bulan = "2026-11"): Count {

@@ -80,6 +80,8 @@ export type EventBus = {
   lag: (topic: Topic, group: string) => Promise<number>;
   /** Puts dead-lettered events back on their topic; returns how many. */
   replay: (topic: (typeof topics)[number]) => Promise<number>;
+  /** Forgets how far a group has come that nobody is a member of any more; without effect when there is none. */
+  forget: (topic: Topic, group: string) => Promise<void>;
   /** Ends subscriptions, then connections. */
   close: () => Promise<void>;
 };

@@ -69,6 +69,9 @@ export function createKafkaBus({ settings, name, log, health = () => {} }: Kafka
 
     replay: (topic) => admin.use((client) => replay(scope, client, topic)),
 
+    forget: (topic, group) =>
+      admin.use((client) => forgetGroup(client, groupIdOf(settings.prefix, group, topic))),
+
     async close() {
       await subscriptions.closeAll();
       stop.abort();
@@ -340,6 +343,21 @@ async function unhandled(client: Admin, prefix: string, topic: Topic, group: str
     const from = noted.get(partition) ?? -1n;
     return { partition, from: from < start ? start : from, to };
   });
+}
+
+/** The error code of a group that does not exist. */
+const GROUP_ID_NOT_FOUND = 69;
+
+async function forgetGroup(client: Admin, groupId: string): Promise<void> {
+  try {
+    await client.deleteGroups([groupId]);
+  } catch (cause) {
+    // KafkaJSDeleteGroupsError, whose class is not exported to modules.
+    const groups =
+      cause instanceof Error && "groups" in cause ? (cause.groups as { errorCode: number }[]) : [];
+    const isGone = groups.length > 0 && groups.every(({ errorCode }) => errorCode === GROUP_ID_NOT_FOUND);
+    if (!isGone) throw cause;
+  }
 }
 
 const REPLAY_GROUP = "replay";

@@ -93,6 +93,10 @@ export function createPostgresBus({ url, name, log, health = () => {} }: Postgre
       });
     },
 
+    async forget(topic, group) {
+      await db.query("delete from consumer_offset where topic = $1 and consumer = $2", [topic, group]);
+    },
+
     async close() {
       await subscriptions.closeAll();
       stop.abort();

@@ -10,6 +10,8 @@ export type JenisPerintah =
   | "pembatalan_pindah"
   | "kedaluwarsa_pindah";
 
+export type StatusEfek = "menunggu" | "berlaku" | "gagal";
+
 /** What took effect: names of resources, numbers of documents, and nothing else of a person. */
 export type Hasil = {
   penduduk: readonly string[];
@@ -23,7 +25,7 @@ export type Hasil = {
 };
 
 export type Efek<Isi> = {
-  status: "menunggu" | "berlaku" | "gagal";
+  status: StatusEfek;
   /** The last command, and who gave it when. */
   perintah: JenisPerintah;
   pelaku: string;
@@ -82,6 +84,8 @@ export function commanded<Isi>(
 /** The effect after the registry has changed. `isi` is what the report says. */
 export function succeeded<Isi>(before: Efek<Isi>, hasil: Hasil, isi: Isi, waktu: Date): Efek<Isi> {
   const isInEffect = before.perintah === "pengesahan" || before.perintah === "pembetulan";
+  // Whoever has left the family meanwhile, nobody is in transit by a report that is undone.
+  const dalamPerpindahan = isInEffect ? before.hasil.dalamPerpindahan + hasil.dalamPerpindahan : 0;
   return {
     ...before,
     status: "berlaku",
@@ -93,7 +97,7 @@ export function succeeded<Isi>(before: Efek<Isi>, hasil: Hasil, isi: Isi, waktu:
       nikTersamar: hasil.nikTersamar || before.hasil.nikTersamar,
       nomorAkta: hasil.nomorAkta || before.hasil.nomorAkta,
       nomorSuratPindah: hasil.nomorSuratPindah || before.hasil.nomorSuratPindah,
-      dalamPerpindahan: before.hasil.dalamPerpindahan + hasil.dalamPerpindahan,
+      dalamPerpindahan,
     },
   };
 }

@@ -1,5 +1,11 @@
 -- What approved reports do to the registry: commands on their way to it, and moves whose members are in transit.
 
+-- How far the effect of the report is; '' before it was approved. Written in the transaction of its event, as the rest of the row.
+alter table laporan add column efek text not null default '';
+update laporan set efek = 'menunggu' where status = 'disahkan';
+-- What waits for a person.
+create index laporan_efek_gagal on laporan (kabupaten, created_at, id) where efek = 'gagal';
+
 -- A command is written in the transaction of the event that gives it, and is settled in the transaction of the event that its
 -- answer is. What it says is in the events.
 create table perintah_efek (

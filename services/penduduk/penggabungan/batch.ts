@@ -45,7 +45,7 @@ export type Inserts = {
   rows: number;
   /** Of them, rows that the hub withdrew. */
   closed: number;
-  /** Living residents by kecamatan. */
+  /** Living residents by wilayah, as the rows name it. */
   living: Map<string, number>;
   /** Rows, by index, that may meet what is there: a NIK for the second time, a family whose head is in another batch. */
   rest: number[];
@@ -232,12 +232,8 @@ function insertWriter(size: number, at: Date, first: LastFamily | undefined, use
       const status = storedStatus(row);
       if (status === Status.DITUTUP) closed++;
       if (status === Status.AKTIF) {
-        const kecamatan = row.bytes.toString(
-          "latin1",
-          row.start[FIELD.kodeWilayah]!,
-          row.start[FIELD.kodeWilayah]! + 8,
-        );
-        living.set(kecamatan, (living.get(kecamatan) ?? 0) + 1);
+        const kode = asciiOf(row, FIELD.kodeWilayah);
+        living.set(kode, (living.get(kode) ?? 0) + 1);
       }
       putResident(residents, row, {
         id: newId(),

@@ -50,7 +50,7 @@ export type Effects = {
   putAside: PutAside[];
   /** Rows that had been put aside, by their number at the hub. */
   restored: number[];
-  /** Living residents more or fewer, by kecamatan. */
+  /** Living residents more or fewer, by wilayah, as the rows name it. */
   living: Map<string, number>;
   /** Family cards by number, as far as they were looked up or made. */
   families: Map<string, Uint8Array>;
@@ -193,7 +193,7 @@ async function insertBlindly(sql: Sql, { inserts }: Batch, effects: Effects): Pr
   hasil.baru = rows - closed;
   hasil.ditutup = closed;
   hasil.dikirimUlang = repeated;
-  for (const [kecamatan, count] of born) living.set(kecamatan, count);
+  for (const [kode, count] of born) living.set(kode, count);
 }
 
 function eventOf({ sinkronisasi, bagian }: BatchKey, effects: Effects, at: Date, actor: Actor) {

@@ -1,7 +1,8 @@
 // Certificates of births and deaths.
 import type { Sql } from "#chassis/database.ts";
 import { aktaPrefix, type JenisAkta, nomorAkta } from "../domain/peristiwa/nomor.ts";
-import { type Konteks, nextSerial, refusedBy } from "./konteks.ts";
+import { refusedBy } from "../refusals.ts";
+import { type Konteks, nextSerial } from "./konteks.ts";
 
 export type Akta = {
   /** Of the birth or the death, ISO 8601. */

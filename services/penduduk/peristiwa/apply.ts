@@ -25,8 +25,9 @@ import {
 } from "#gen/lampid/peristiwa/v1/peristiwa_service_pb.ts";
 import { jejakOf } from "../domain/peristiwa/jejak.ts";
 import { idOf, kartuKeluargaName, pendudukName } from "../messages.ts";
+import { refusedBy } from "../refusals.ts";
 import { inTrial } from "../trial.ts";
-import { type Berlaku, type Konteks, refusedBy, type Terdahulu } from "./konteks.ts";
+import type { Berlaku, Konteks, Terdahulu } from "./konteks.ts";
 import { sahkan } from "./pengesahan.ts";
 import { betulkan, cabut, kembalikan } from "./sesudah-pengesahan.ts";
 

@@ -1,15 +1,13 @@
 // What every command works with: its transaction, who reports, when; and how what it did is told.
 
 import type { Sql } from "#chassis/database.ts";
-import { refuse } from "#chassis/refusal.ts";
 import type { PeristiwaBerlaku_Jenis as Jenis } from "#gen/lampid/peristiwa/v1/peristiwa_events_pb.ts";
 import { nomorKkPrefix, withSerial } from "../domain/nik.ts";
 import type { Efek, Putusan } from "../domain/peristiwa/efek.ts";
 import type { Jejak } from "../domain/peristiwa/jejak.ts";
 import type { Keadaan } from "../domain/peristiwa/keadaan.ts";
-import { type Penolakan, penolakan } from "../domain/peristiwa/penolakan.ts";
 import { pendudukTransaction } from "../postgres-store.ts";
-import { serialsExhausted } from "../serials-exhausted.ts";
+import { refusedBy, serialsExhausted } from "../refusals.ts";
 
 export type Konteks = {
   sql: Sql;
@@ -42,10 +40,6 @@ export type Terdahulu = { jenis: Jenis; jejak: Jejak };
 export function accepted<T>(putusan: Putusan<T>): T {
   if (!putusan.ok) throw refusedBy(putusan.penolakan);
   return putusan.value;
-}
-
-export function refusedBy({ sebab, subjek }: Penolakan) {
-  return refuse("precondition", sebab, penolakan[sebab], { subject: subjek });
 }
 
 /** The number of a family card that the effect makes, by its id; none where it makes none. */

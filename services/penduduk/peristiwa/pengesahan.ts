@@ -12,10 +12,10 @@ import { decidePindah } from "../domain/peristiwa/pindah.ts";
 import { SURAT, type SuratPindah } from "../domain/peristiwa/surat-pindah.ts";
 import { sexOf } from "../messages.ts";
 import { pendudukTransaction } from "../postgres-store.ts";
-import { serialsExhausted } from "../serials-exhausted.ts";
+import { refusedBy, serialsExhausted } from "../refusals.ts";
 import { issueAkta } from "./akta-store.ts";
 import { lockKeadaan, writeEfek } from "./keadaan-store.ts";
-import { accepted, type Berlaku, type Konteks, numberNewCards, refusedBy } from "./konteks.ts";
+import { accepted, type Berlaku, type Konteks, numberNewCards } from "./konteks.ts";
 import { closeSurat, findSurat, issueSurat } from "./surat-store.ts";
 
 /** @param terlambat as the report says; undefined: counted to the approval. */

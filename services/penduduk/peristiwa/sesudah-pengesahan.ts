@@ -16,9 +16,10 @@ import { decidePencabutan } from "../domain/peristiwa/pencabutan.ts";
 import { decidePengembalian } from "../domain/peristiwa/pengembalian.ts";
 import { SURAT, type SuratPindah } from "../domain/peristiwa/surat-pindah.ts";
 import { pendudukTransaction } from "../postgres-store.ts";
+import { refusedBy } from "../refusals.ts";
 import { correctAkta, revokeAkta } from "./akta-store.ts";
 import { lockKeadaan, type Named, writeEfek } from "./keadaan-store.ts";
-import { accepted, type Berlaku, type Konteks, refusedBy, type Terdahulu } from "./konteks.ts";
+import { accepted, type Berlaku, type Konteks, type Terdahulu } from "./konteks.ts";
 import { parentFields, parentsOf, suratOf } from "./pengesahan.ts";
 import { closeSurat, findSurat, redirectSurat, reopenSurat } from "./surat-store.ts";
 

@@ -4,19 +4,19 @@
 // @generated from file lampid/penduduk/v1/kartu_keluarga.proto (package lampid.penduduk.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Penduduk_Shdk } from "./penduduk_pb.ts";
 import { file_lampid_penduduk_v1_penduduk } from "./penduduk_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file lampid/penduduk/v1/kartu_keluarga.proto.
  */
 export const file_lampid_penduduk_v1_kartu_keluarga: GenFile = /*@__PURE__*/
-  fileDesc("CidsYW1waWQvcGVuZHVkdWsvdjEva2FydHVfa2VsdWFyZ2EucHJvdG8SEmxhbXBpZC5wZW5kdWR1ay52MSLUAQoNS2FydHVLZWx1YXJnYRIMCgRuYW1lGAEgASgJEhUKCG5vbW9yX2trGAIgASgJQgOAAQESEwoGYWxhbWF0GAMgASgJQgOAAQESFAoMa29kZV93aWxheWFoGAQgASgJEjQKB2FuZ2dvdGEYBSADKAsyIy5sYW1waWQucGVuZHVkdWsudjEuQW5nZ290YUtlbHVhcmdhEgwKBGV0YWcYBiABKAkSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInkKD0FuZ2dvdGFLZWx1YXJnYRIQCghwZW5kdWR1axgBIAEoCRIQCgNuaWsYAiABKAlCA4ABARIRCgRuYW1hGAMgASgJQgOAAQESLwoEc2hkaxgEIAEoDjIhLmxhbXBpZC5wZW5kdWR1ay52MS5QZW5kdWR1ay5TaGRrYgZwcm90bzM", [file_google_protobuf_timestamp, file_lampid_penduduk_v1_penduduk]);
+  fileDesc("CidsYW1waWQvcGVuZHVkdWsvdjEva2FydHVfa2VsdWFyZ2EucHJvdG8SEmxhbXBpZC5wZW5kdWR1ay52MSLvAgoNS2FydHVLZWx1YXJnYRIMCgRuYW1lGAEgASgJEhUKCG5vbW9yX2trGAIgASgJQgOAAQESEwoGYWxhbWF0GAMgASgJQgOAAQESFAoMa29kZV93aWxheWFoGAQgASgJEjQKB2FuZ2dvdGEYBSADKAsyIy5sYW1waWQucGVuZHVkdWsudjEuQW5nZ290YUtlbHVhcmdhEgwKBGV0YWcYBiABKAkSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjgKBnN0YXR1cxgIIAEoDjIoLmxhbXBpZC5wZW5kdWR1ay52MS5LYXJ0dUtlbHVhcmdhLlN0YXR1cyJfCgZTdGF0dXMSFgoSU1RBVFVTX1VOU1BFQ0lGSUVEEAASEAoMU1RBVFVTX0FLVElGEAESFwoTU1RBVFVTX1RBTlBBX0tFUEFMQRACEhIKDlNUQVRVU19ESVRVVFVQEAMieQoPQW5nZ290YUtlbHVhcmdhEhAKCHBlbmR1ZHVrGAEgASgJEhAKA25paxgCIAEoCUIDgAEBEhEKBG5hbWEYAyABKAlCA4ABARIvCgRzaGRrGAQgASgOMiEubGFtcGlkLnBlbmR1ZHVrLnYxLlBlbmR1ZHVrLlNoZGtiBnByb3RvMw", [file_google_protobuf_timestamp, file_lampid_penduduk_v1_penduduk]);
 
 /**
  * KartuKeluarga is a family card: one head, and every member with a relation to them.
@@ -53,7 +53,7 @@ export type KartuKeluarga = Message<"lampid.penduduk.v1.KartuKeluarga"> & {
   kodeWilayah: string;
 
   /**
-   * Members, head first.
+   * Living members, head first.
    *
    * @generated from field: repeated lampid.penduduk.v1.AnggotaKeluarga anggota = 5;
    */
@@ -72,6 +72,13 @@ export type KartuKeluarga = Message<"lampid.penduduk.v1.KartuKeluarga"> & {
    * @generated from field: google.protobuf.Timestamp create_time = 7;
    */
   createTime?: Timestamp | undefined;
+
+  /**
+   * Whether it still holds a family.
+   *
+   * @generated from field: lampid.penduduk.v1.KartuKeluarga.Status status = 8;
+   */
+  status: KartuKeluarga_Status;
 };
 
 /**
@@ -80,6 +87,54 @@ export type KartuKeluarga = Message<"lampid.penduduk.v1.KartuKeluarga"> & {
  */
 export const KartuKeluargaSchema: GenMessage<KartuKeluarga> = /*@__PURE__*/
   messageDesc(file_lampid_penduduk_v1_kartu_keluarga, 0);
+
+/**
+ * Status says whether the card still holds a family.
+ *
+ * @generated from enum lampid.penduduk.v1.KartuKeluarga.Status
+ */
+export const KartuKeluarga_Status = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * It has a head.
+   *
+   * @generated from enum value: STATUS_AKTIF = 1;
+   */
+  AKTIF: 1,
+
+  /**
+   * Only minors are left: it waits for a guardian's report.
+   *
+   * @generated from enum value: STATUS_TANPA_KEPALA = 2;
+   */
+  TANPA_KEPALA: 2,
+
+  /**
+   * Nobody is left.
+   *
+   * @generated from enum value: STATUS_DITUTUP = 3;
+   */
+  DITUTUP: 3,
+} as const;
+
+/**
+ * Status says whether the card still holds a family.
+ *
+ * @generated from enum lampid.penduduk.v1.KartuKeluarga.Status
+ */
+export type KartuKeluarga_Status = (typeof KartuKeluarga_Status)[keyof typeof KartuKeluarga_Status] | UnknownEnum;
+
+/**
+ * Describes the enum lampid.penduduk.v1.KartuKeluarga.Status.
+ */
+export const KartuKeluarga_StatusSchema: GenEnum<KartuKeluarga_Status> = /*@__PURE__*/
+  enumDesc(file_lampid_penduduk_v1_kartu_keluarga, 0, 0);
 
 /**
  * AnggotaKeluarga is one member of a family card.

@@ -236,7 +236,7 @@ export type PendudukDisinkronkan = Message<"lampid.penduduk.v1.PendudukDisinkron
   sinkronisasi: string;
 
   /**
-   * Kecamatan in which the number of living residents changed, by code; each once.
+   * Wilayah in which the number of living residents changed, by code; each once.
    *
    * @generated from field: repeated lampid.penduduk.v1.PendudukDisinkronkan.Selisih selisih = 2;
    */
@@ -265,13 +265,13 @@ export const PendudukDisinkronkanSchema: GenMessage<PendudukDisinkronkan> = /*@_
   messageDesc(file_lampid_penduduk_v1_penduduk_events, 4);
 
 /**
- * Selisih is what the batch changed in one kecamatan.
+ * Selisih is what the batch changed in one wilayah.
  *
  * @generated from message lampid.penduduk.v1.PendudukDisinkronkan.Selisih
  */
 export type PendudukDisinkronkan_Selisih = Message<"lampid.penduduk.v1.PendudukDisinkronkan.Selisih"> & {
   /**
-   * Kecamatan code.
+   * Wilayah of residence: a kelurahan/desa; a kecamatan where no more is known. Events of earlier versions name the kecamatan.
    *
    * @generated from field: string kode_wilayah = 1;
    */

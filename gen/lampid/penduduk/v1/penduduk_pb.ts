@@ -627,7 +627,7 @@ export const Penduduk_Status = {
   LUAR_NEGERI: 4,
 
   /**
-   * Closed because the hub withdrew the record (a double one, for example).
+   * Closed because the hub withdrew the record (a double one, for example), or the report of the birth was revoked.
    *
    * @generated from enum value: STATUS_DITUTUP = 5;
    */

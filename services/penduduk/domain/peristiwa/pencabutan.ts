@@ -5,7 +5,6 @@ import {
   change,
   type Draft,
   draftOf,
-  headOf,
   type Keadaan,
   membersOf,
   type Penduduk,
@@ -29,7 +28,7 @@ export function decidePencabutan(before: Keadaan, jejak: Jejak): Putusan {
   for (const { id, sebelum, sesudah } of jejak.penduduk) {
     change(draft, id, sebelum ? restored(sebelum, sesudah) : WITHDRAWN);
   }
-  const torn = tornCard(before, draft, jejak);
+  const torn = tornCard(draft, jejak);
   if (torn) return ditolak("MOVED_ON", torn);
   const kolom = { minus: KOMPONEN.pembetulan, plus: KOMPONEN.pembetulan };
   return { ok: true, value: efekOf(before, draft, kolom) };
@@ -56,16 +55,15 @@ function restored(sebelum: Letak, sesudah: Letak): Partial<Penduduk> {
   return sebelum.kartu === sesudah.kartu ? letak : { ...letak, kartu: sebelum.kartu };
 }
 
-/** A card that others have joined since, and that would be left without its head, with two, or in a place they are not in. */
-function tornCard(before: Keadaan, after: Draft, jejak: Jejak): string | undefined {
+/** A card that others have joined since, and that would be left with two heads, or with them where it was not before. */
+function tornCard(after: Draft, jejak: Jejak): string | undefined {
   const restoredIds = new Set(jejak.penduduk.map(({ id }) => id));
   for (const { id, sebelum, sesudah } of jejak.kartu) {
     const members = membersOf(after, id);
     const heads = members.filter(({ shdk }) => shdk === SHDK.kepala).length;
-    const losesHead = heads === 0 && members.length > 0 && headOf(before, id) !== undefined;
-    const goesBack = sebelum !== null && !isSameAlamat(sebelum, sesudah);
-    const leavesOthers = goesBack && members.some((member) => !restoredIds.has(member.id));
-    if (heads > 1 || losesHead || leavesOthers) return `kartuKeluarga/${id}`;
+    const goesAway = sebelum === null || !isSameAlamat(sebelum, sesudah);
+    const leavesOthers = goesAway && members.some((member) => !restoredIds.has(member.id));
+    if (heads > 1 || leavesOthers) return `kartuKeluarga/${id}`;
   }
   return undefined;
 }

@@ -38,8 +38,8 @@ export function ditolak(sebab: Sebab, subjek: string): { ok: false; penolakan: P
   return { ok: false, penolakan: { sebab, subjek } };
 }
 
-/** Why nothing can happen to somebody in a family; undefined for who lives here. */
-export function absence(penduduk: Penduduk | undefined): Sebab | undefined {
+/** Why somebody is in no family and can join none; undefined for who lives here. */
+export function absence(penduduk: Pick<Penduduk, "status"> | undefined): Sebab | undefined {
   switch (penduduk?.status) {
     case undefined:
       return "NIK_UNKNOWN";
