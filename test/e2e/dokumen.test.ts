@@ -11,12 +11,14 @@ import { ROOT } from "../../services/mesh/processes.ts";
 import { birthReport } from "../harness/birth-report.ts";
 import { eventually } from "../harness/eventually.ts";
 import { openSql, type Sql } from "../harness/ledger.ts";
-import { type RunningMesh, useMesh } from "../harness/mesh.ts";
+import { lookAt, type RunningMesh, startTestMesh, type TestMesh } from "../harness/mesh.ts";
 import { assertStatus, login, type RestClient, restClient } from "../harness/rest.ts";
 
 const run = promisify(execFile);
 const KELURAHAN = "32.01.01.1006";
 
+/** Its own: others compare all residents with all registrations, and births are none. */
+let own: TestMesh;
 let mesh: RunningMesh;
 let sql: Sql;
 let call: RestClient;
@@ -25,7 +27,8 @@ const tokens = {} as Record<"operator" | "operator2" | "supervisor" | "kota", st
 
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "lampid-dokumen-"));
-  mesh = await useMesh();
+  own = await startTestMesh({}, { maxRestartDelayMs: 500 });
+  mesh = lookAt(own.dataDir, own.stop, own.documentsUrl);
   sql = openSql(mesh);
   call = restClient(mesh.urls.gateway!);
   for (const name of ["operator", "operator2", "supervisor", "kota"] as const) {
@@ -168,6 +171,24 @@ test("an admin of the kota revokes a document alone, and the report stays", asyn
   const revoked = await answered(`POST /v1/${name}:revoke`, "kota", json);
   assert.deepEqual([revoked.status, revoked.alasan], ["STATUS_DICABUT", "Salah cetak"]);
   assert.equal((await verify(name, pernyataan)).hasil, "HASIL_DICABUT");
+});
+
+test("processes are killed as reports take effect: each has one document all the same", async () => {
+  const reports: Laporan[] = [];
+  for (const victim of ["dokumen", "penduduk", "dokumen", "pelaporan"]) {
+    await own.waitServing();
+    reports.push(await approvedBirth());
+    own.kill(victim);
+  }
+  await own.waitServing();
+  const names = reports.map(({ name }) => name);
+  const count = () => sql.number("dokumen", "select count(*) from dokumen where laporan = any($1)", [names]);
+  await eventually(async () => (await count()) >= names.length, 60_000);
+  const documents = await sql.rows("dokumen", "select laporan, status from dokumen where laporan = any($1)", [
+    names,
+  ]);
+  assert.deepEqual(documents.map(({ laporan }) => laporan).sort(), names.sort());
+  assert.ok(documents.every(({ status }) => status === 1));
   const kept = await sql.rows("dokumen", "select fakta::text || pernyataan as text from dokumen");
   for (const { text } of kept) assert.ok(!/\d{16}/.test(text), "no full NIK is kept");
 });
