@@ -252,11 +252,14 @@ describe("a report that took effect", () => {
     };
     isi = pindah();
     await handle([berlaku(4, efek)]);
+    await db.query("update jejak set laporan = 'another'; update dokumen set laporan = 'another'");
     isi = pindah({ nik: [PENDUDUK["penduduk/ali"]!.nik], kodeWilayahTujuan: "", negaraTujuan: "MY" });
-    await handle([berlaku(5, { ...efek, perintah: Perintah.PEMBETULAN })]);
-    const [skpwni, skpln] = await list();
-    assert.deepEqual([skpwni!.jenis, skpln!.jenis], [Jenis.SKPWNI, Jenis.SKPLN]);
-    const { rows } = await db.query("select fakta from dokumen order by id");
+    await handle([berlaku(4, efek)]);
+    const { rows } = await db.query("select jenis, fakta from dokumen order by id");
+    assert.deepEqual(
+      rows.map(({ jenis }) => jenis),
+      [Jenis.SKPWNI, Jenis.SKPLN],
+    );
     const [family, one] = rows.map(({ fakta }) => fakta[1] as [string, string][]);
     assert.deepEqual(family!.slice(2), [
       ["Jumlah yang pindah", "2"],
@@ -289,6 +292,20 @@ describe("a report that took effect", () => {
       [first.name, Status.DICABUT, "Laporan dibetulkan"],
     );
     assert.deepEqual([corrected!.status, corrected!.nomor], [Status.BERLAKU, NOMOR_AKTA]);
+  });
+
+  test("that was corrected is of the same persons, also where the registry changed nobody by it", async () => {
+    isi = kematian();
+    await handle([berlaku(4, { penduduk: ["penduduk/umar"] })]);
+    if (isi.formulir.case === "kematian") isi.formulir.value.tempatKematian = "Rumah";
+    await handle([berlaku(6, { perintah: Perintah.PEMBETULAN, penduduk: [] })]);
+    const { rows } = await db.query("select fakta from dokumen where status = 1");
+    assert.deepEqual(Object.fromEntries(rows[0].fakta[1]), {
+      Nama: "Umar Hadi",
+      NIK: "320101********01",
+      "Tempat meninggal": "Rumah",
+      "Tanggal meninggal": "18 November 2026",
+    });
   });
 
   test("that is taken back has no good document, by whichever event", async () => {
