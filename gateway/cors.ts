@@ -29,6 +29,7 @@ const allowHeaders = [
     "if-none-match",
     "traceparent",
     "tracestate",
+    "x-purpose",
     "x-request-id",
     "x-server-timeout",
   ]),

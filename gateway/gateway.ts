@@ -14,7 +14,7 @@ import {
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { v5 as uuidv5 } from "uuid";
 import { type BreakerState, breakTransport } from "#chassis/breaker.ts";
-import { clientAddressHeader } from "#chassis/caller.ts";
+import { clientAddressHeader, purposeHeader } from "#chassis/caller.ts";
 import { callerAddress } from "./address.ts";
 import {
   type CacheOutcome,
@@ -33,6 +33,7 @@ import { localizeError, localizeStatus } from "./messages/localize.ts";
 import { createRateLimiter, rateLimitError, rateLimitHeaders } from "./rate-limit.ts";
 import { relayService } from "./relay.ts";
 import { retryReads } from "./retry.ts";
+import { setCommonHeaders } from "./transcoder/head.ts";
 import {
   httpStatusOf,
   localized,
@@ -355,9 +356,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       if (!quota.isExceeded && deps.documents?.handle(request, response)) {
         return;
       }
-      for (const [name, value] of rateLimitHeaders(quota)) {
-        (response as ServerResponse).setHeader(name, value);
-      }
+      setCommonHeaders(response, rateLimitHeaders(quota));
       if (quota.isExceeded) {
         const refused = rateLimitError(quota);
         refuse(statusOf(refused, deps.registry), httpStatusOf(refused.code), request, response);
@@ -395,7 +394,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       if (localizes) localizeError(error, context.requestHeader.get("accept-language"));
       return error;
     };
-    for (const [name, value] of rateLimitHeaders(quota)) {
+    for (const [name, value] of Object.entries(rateLimitHeaders(quota))) {
       (refused?.metadata ?? context.responseHeader).set(name, value);
     }
     for (const [name, value] of Object.entries(deps.methodHeaders?.(context.method) ?? {})) {
@@ -513,6 +512,7 @@ const forwardHeaders = [
   "tracestate",
   "x-request-id",
   "accept-language",
+  purposeHeader,
   clientAddressHeader,
 ] as const;
 

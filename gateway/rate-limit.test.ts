@@ -63,12 +63,12 @@ test("limits that cannot be read are named", () => {
 });
 
 test("a caller is told its limit, what is left of it, and when it begins anew", () => {
-  assert.deepEqual(rateLimitHeaders({ isExceeded: false, limit: 100, remaining: 7, resetMs: 1_001 }), [
-    ["ratelimit-limit", "100"],
-    ["ratelimit-remaining", "7"],
-    ["ratelimit-reset", "2"],
-    ["ratelimit-policy", "100;w=60"],
-  ]);
+  assert.deepEqual(rateLimitHeaders({ isExceeded: false, limit: 100, remaining: 7, resetMs: 1_001 }), {
+    "ratelimit-limit": "100",
+    "ratelimit-remaining": "7",
+    "ratelimit-reset": "2",
+    "ratelimit-policy": "100;w=60",
+  });
 });
 
 const request = (remoteAddress: string, forwarded?: string) =>

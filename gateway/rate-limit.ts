@@ -86,13 +86,13 @@ export function parseRouteLimits(text: string, offered: ReadonlySet<string>): Ma
 }
 
 /** What a caller is told of its quota, in seconds rounded up (draft-ietf-httpapi-ratelimit-headers-06). */
-export function rateLimitHeaders({ limit, remaining, resetMs }: Quota): [name: string, value: string][] {
-  return [
-    ["ratelimit-limit", String(limit)],
-    ["ratelimit-remaining", String(remaining)],
-    ["ratelimit-reset", String(Math.ceil(resetMs / 1000))],
-    ["ratelimit-policy", `${limit};w=${windowSeconds}`],
-  ];
+export function rateLimitHeaders({ limit, remaining, resetMs }: Quota): Record<string, string> {
+  return {
+    "ratelimit-limit": String(limit),
+    "ratelimit-remaining": String(remaining),
+    "ratelimit-reset": String(Math.ceil(resetMs / 1000)),
+    "ratelimit-policy": `${limit};w=${windowSeconds}`,
+  };
 }
 
 /** RESOURCE_EXHAUSTED with google.rpc.RetryInfo, which REST answers as 429 with Retry-After. */

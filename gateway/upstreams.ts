@@ -3,6 +3,8 @@ import type { DescService } from "@bufbuild/protobuf";
 import { Operations } from "#gen/google/longrunning/operations_pb.ts";
 import { AccountService } from "#gen/lampid/auth/v1/account_service_pb.ts";
 import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
+import { DokumenService } from "#gen/lampid/dokumen/v1/dokumen_service_pb.ts";
+import { PengirimanService } from "#gen/lampid/integrasi/v1/pengiriman_service_pb.ts";
 import { SinkronisasiService } from "#gen/lampid/integrasi/v1/sinkronisasi_service_pb.ts";
 import { NotifikasiService } from "#gen/lampid/notifikasi/v1/notifikasi_service_pb.ts";
 import { PelaporanService } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.ts";
@@ -16,5 +18,6 @@ export const upstreamServices: Record<string, readonly DescService[]> = {
   pelaporan: [PelaporanService],
   statistik: [StatistikService],
   notifikasi: [NotifikasiService],
-  integrasi: [SinkronisasiService, Operations],
+  integrasi: [SinkronisasiService, PengirimanService, Operations],
+  dokumen: [DokumenService],
 };

@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { fixedHeaders } from "../fixed-headers.ts";
 import { CallerGone } from "../transcoder/body.ts";
+import { writeHead } from "../transcoder/head.ts";
 import type { Response } from "../transcoder/status.ts";
 import { cut } from "../transcoder/stream-answer.ts";
 import { isJson, legacyAnswerHeaders, refusalOf } from "./message.ts";
@@ -38,7 +39,7 @@ export async function passOn(
   for (const name of ["content-type", "content-length"] as const) {
     if (headers[name] !== undefined) head[name] = headers[name];
   }
-  (response as ServerResponse).writeHead(statusCode, head as Record<string, string>);
+  writeHead(response, statusCode, head as Record<string, string>);
   let bytes = 0;
   try {
     for await (const chunk of answer as AsyncIterable<Buffer>) {

@@ -15,6 +15,10 @@ export const textsByReason: Readonly<Record<string, Readonly<Record<string, Text
       en: "The data arrived damaged. Please send it again.",
       id: "Data rusak saat diterima. Silakan kirim ulang.",
     },
+    COURT_DECISION_REQUIRED: {
+      en: "A report that is in effect is revoked with the number of a court's decision.",
+      id: "Pencabutan laporan yang sudah berlaku memerlukan nomor putusan pengadilan.",
+    },
     CREDENTIALS_INVALID: {
       en: "The username or the password is wrong.",
       id: "Nama pengguna atau kata sandi salah.",
@@ -23,9 +27,17 @@ export const textsByReason: Readonly<Record<string, Readonly<Record<string, Text
       en: "This birth was reported late. Enter the number of the head of office's decision.",
       id: "Kelahiran ini terlambat dilaporkan. Isi nomor keputusan kepala dinas.",
     },
+    DOKUMEN_REVOKED: {
+      en: "This document has been revoked.",
+      id: "Dokumen ini telah dicabut.",
+    },
     DUTIES_NOT_SEPARATE: {
       en: "You have already acted on this report at another level. Someone else must decide.",
       id: "Anda sudah menangani laporan ini pada tingkat lain. Pejabat lain yang harus memutuskan.",
+    },
+    EFEK_STATE: {
+      en: "What this report does to the registry is not at the step where this can be done.",
+      id: "Pemberlakuan laporan ini pada data penduduk tidak berada pada tahap yang memungkinkan tindakan ini.",
     },
     ETAG_MISMATCH: {
       en: "Someone else has changed this in the meantime. Look at it again, then repeat your change.",
@@ -86,6 +98,10 @@ export const textsByReason: Readonly<Record<string, Readonly<Record<string, Text
     NOT_FOUND: {
       en: "There is no such record.",
       id: "Data tidak ditemukan.",
+    },
+    NOT_IN_TRANSIT: {
+      en: "Nobody is in transit by this report.",
+      id: "Tidak ada penduduk dalam perpindahan menurut laporan ini.",
     },
     NOT_RUNNING: {
       en: "Only a synchronisation that is running can be paused.",

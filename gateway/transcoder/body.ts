@@ -32,6 +32,10 @@ export function readBody(request: Request, limits: BodyLimits): Promise<Buffer> 
   if (request.destroyed) {
     return Promise.reject(new CallerGone());
   }
+  // It came with its head, as short bodies do: there is nothing to wait for, and no time to keep.
+  if (announced !== undefined && request.readableLength === Number(announced)) {
+    return Promise.resolve(readRest(request));
+  }
   return new Promise((resolve, reject) => {
     let first: Buffer | undefined;
     let more: Carry | undefined;
@@ -86,6 +90,18 @@ export function readBody(request: Request, limits: BodyLimits): Promise<Buffer> 
       }
     }
   });
+}
+
+/** What has arrived, which is all. */
+function readRest(request: Request): Buffer {
+  const chunks: Buffer[] = [];
+  // More than one when somebody else listens, too (legacy/capture.ts).
+  for (let chunk = request.read(); chunk !== null; chunk = request.read()) {
+    chunks.push(chunk as Buffer);
+  }
+  // To its end, which comes by itself.
+  request.resume();
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
 }
 
 /** Refuses a body of another type: 415. A body without a Content-Type is taken for JSON. */

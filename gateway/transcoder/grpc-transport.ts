@@ -18,6 +18,7 @@ import {
   type UnaryResponse,
 } from "@connectrpc/connect";
 import { codeFromHttpStatus, findTrailerError, parseContentType } from "@connectrpc/connect/protocol-grpc";
+import { type AbortListener, addAbortListener, removeAbortListener } from "./abort-listeners.ts";
 import { EnvelopeReader, envelope, envelopeHeadBytes } from "./envelope.ts";
 import { Channel, type Waiter } from "./http2/channel.ts";
 import {
@@ -125,7 +126,7 @@ interface Wire {
 }
 
 /** What both kinds of call have: a deadline, a signal, an exchange, and the answer's headers. */
-abstract class Call<M extends DescMethod> implements Waiter, ExchangeListener {
+abstract class Call<M extends DescMethod> implements Waiter, ExchangeListener, AbortListener {
   protected readonly wire: Wire;
   protected readonly method: M;
   protected readonly reader: EnvelopeReader;
@@ -138,7 +139,6 @@ abstract class Call<M extends DescMethod> implements Waiter, ExchangeListener {
   readonly #timeoutMs: number;
   #deadlineMs = Number.POSITIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
-  #onAbort: (() => void) | undefined;
   #isSecond = false;
 
   constructor(
@@ -165,8 +165,7 @@ abstract class Call<M extends DescMethod> implements Waiter, ExchangeListener {
         this.finish(ConnectError.from(signal.reason, Code.Canceled));
         return;
       }
-      this.#onAbort = () => this.cancel(ConnectError.from(signal.reason, Code.Canceled));
-      signal.addEventListener("abort", this.#onAbort);
+      addAbortListener(signal, this);
     }
     if (this.#timeoutMs > 0) {
       this.#deadlineMs = performance.now() + this.#timeoutMs;
@@ -237,8 +236,12 @@ abstract class Call<M extends DescMethod> implements Waiter, ExchangeListener {
     if (this.isOver) return;
     this.isOver = true;
     clearTimeout(this.#timer);
-    if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
+    if (this.#signal !== undefined) removeAbortListener(this.#signal, this);
     this.onFinish(error ?? this.#truncation(), trailer);
+  }
+
+  onAbort(reason: unknown): void {
+    this.cancel(ConnectError.from(reason, Code.Canceled));
   }
 
   /** The timer's: without a closure a call. */

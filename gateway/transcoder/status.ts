@@ -10,6 +10,7 @@ import {
   toJson,
 } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { writeHead } from "./head.ts";
 
 export type Request = IncomingMessage | Http2ServerRequest;
 export type Response = ServerResponse | Http2ServerResponse;
@@ -133,7 +134,7 @@ export function writeStatus(
   if (retryAfterS !== undefined && (httpStatus === 429 || httpStatus === 503)) {
     head["retry-after"] ??= retryAfterS;
   }
-  (response as ServerResponse).writeHead(httpStatus, head);
+  writeHead(response, httpStatus, head);
   if (holdOpen) {
     (response as ServerResponse).write(body);
   } else {

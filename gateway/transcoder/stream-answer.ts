@@ -11,6 +11,7 @@ import {
 } from "node:zlib";
 import type { Coding } from "./accept.ts";
 import type { Framing } from "./framing.ts";
+import { writeHead } from "./head.ts";
 import { addVary, type Response, type Status } from "./status.ts";
 
 export interface StreamAnswerOptions {
@@ -89,7 +90,7 @@ export function createStreamAnswer(response: Response, options: StreamAnswerOpti
       if (coding !== undefined) {
         head["content-encoding"] = coding;
       }
-      (response as ServerResponse).writeHead(httpStatus, head);
+      writeHead(response, httpStatus, head);
       if (options.headOnly) {
         (response as ServerResponse).end();
         return;

@@ -30,6 +30,7 @@ import { compressedBytesMin, decodeBody, encodeBody, isCompressible } from "./co
 import type { Dialect } from "./dialect.ts";
 import { etagHeader, fillEtag, matchesTag } from "./etag.ts";
 import { type Framing, framings, rawFraming } from "./framing.ts";
+import { writeHead } from "./head.ts";
 import { leaveSignal } from "./leave-signal.ts";
 import type { MessageSource } from "./message-source.ts";
 import { createMetadataReader, putAnswerHeaders, putMetadata } from "./metadata.ts";
@@ -251,7 +252,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
           const { status, httpStatus } = dialect.wrongMethod;
           writeStatus(response, status, httpStatus, fixedHeaders);
         } else if (request.method === "OPTIONS") {
-          (response as ServerResponse).writeHead(204, { ...fixedHeaders, allow }).end();
+          writeHead(response, 204, { ...fixedHeaders, allow }).end();
         } else {
           const status = { code: Code.Unimplemented, message: `this path allows ${allow}`, details: [] };
           answerStatus(status, 405, { ...fixedHeaders, allow }, request, response);
@@ -421,7 +422,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
       if (isUnchanged(request, etag)) {
         addVary(response, head, "accept-encoding"); // as the whole answer may have
         if (!response.destroyed) {
-          (response as ServerResponse).writeHead(304, head).end();
+          writeHead(response, 304, head).end();
         }
         return 304;
       }
@@ -443,8 +444,7 @@ export function createTranscoder<C = undefined>(options: TranscoderOptions<C>): 
     }
     dialect?.putTrailers(request, response, head, answer.trailer);
     if (!response.destroyed) {
-      (response as ServerResponse).writeHead(successStatus, head);
-      (response as ServerResponse).end(body);
+      writeHead(response, successStatus, head).end(body);
     }
     return successStatus;
   }
@@ -645,8 +645,7 @@ function answerInDialect(
   head["content-type"] = "application/json";
   head["content-length"] = Buffer.byteLength(body);
   dialect.putTrailers(request, response, head, error.metadata);
-  (response as ServerResponse).writeHead(httpStatus, head);
-  (response as ServerResponse).end(body);
+  writeHead(response, httpStatus, head).end(body);
 }
 
 interface Endpoint {

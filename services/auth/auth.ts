@@ -158,7 +158,14 @@ async function startEmbeddedIssuer(
     const secrets = await loadIssuerSecrets(database);
     if (demoPassword === undefined) await disableDemoAccounts(database);
     else await seedDemoAccounts(database, hasher, demoPassword);
-    const machineSecrets = { mitra: demoPassword, integrasi: settings.serviceSecret };
+    const { serviceSecret } = settings;
+    const machineSecrets = {
+      mitra: demoPassword,
+      integrasi: serviceSecret,
+      notifikasi: serviceSecret,
+      pelaporan: serviceSecret,
+      dokumen: serviceSecret,
+    };
     server.serve(createIssuer({ ...settings, machineSecrets, secrets, accounts, sql: database, log }));
     loginSecret = secrets.loginSecret;
     health(true);

@@ -2,13 +2,16 @@
 import type { Database, Sql } from "#chassis/database.ts";
 import type { PasswordHasher } from "./password-hash.ts";
 
-/** Wilayah: 32.01 is Kabupaten Bogor, 32.01.01 Cibinong, 32.01.02 Gunung Putri. */
+/** Wilayah: 32.01 is Kabupaten Bogor, 32.01.01 Cibinong, 32.01.02 Gunung Putri; 32.04 is Kabupaten Bandung, 32.04.37 Soreang. */
 export const demoAccounts = [
   { username: "operator", role: "operator", wilayah: "32.01.01.1006" },
   { username: "operator2", role: "operator", wilayah: "32.01.02.2001" },
+  { username: "operator3", role: "operator", wilayah: "32.04.37.2001" },
   { username: "supervisor", role: "supervisor", wilayah: "32.01.01" },
   { username: "supervisor2", role: "supervisor", wilayah: "32.01.02" },
+  { username: "supervisor3", role: "supervisor", wilayah: "32.04.37" },
   { username: "kota", role: "admin_kota", wilayah: "32.01" },
+  { username: "kota2", role: "admin_kota", wilayah: "32.04" },
   { username: "pusat", role: "admin_pusat", wilayah: "ID" },
   { username: "auditor", role: "auditor", wilayah: "ID" },
 ] as const;

@@ -38,8 +38,11 @@ const SESSION_SECONDS = 8 * 3_600;
 /** Clients that act for themselves (client_credentials). */
 const machines = {
   mitra: { role: "mitra", wilayah: "ID", scope: "penduduk.verify penduduk.export statistik.read" },
-  /** A process of the mesh, for what it does by itself. */
+  /** Processes of the mesh, for what they do by themselves. */
   integrasi: { role: "service", wilayah: "ID", scope: "lampid" },
+  notifikasi: { role: "service", wilayah: "ID", scope: "lampid" },
+  dokumen: { role: "service", wilayah: "ID", scope: "lampid" },
+  pelaporan: { role: "service", wilayah: "ID", scope: "lampid" },
 } as const;
 
 type Machine = { role: string; wilayah: string; scope: string };

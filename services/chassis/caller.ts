@@ -8,6 +8,11 @@ import { refuse } from "./refusal.ts";
  */
 export const clientAddressHeader = "x-lampid-client-address";
 
+/** Header by which a caller says what for personal data is read or changed; the audit keeps it. */
+export const purposeHeader = "x-purpose";
+
+const PURPOSE_MAX = 200;
+
 export type Caller = {
   /** Claim "sub": stable account id, safe to log. */
   subject: string;
@@ -45,10 +50,15 @@ export function requireWilayah(ctx: HandlerContext, wilayah: string): void {
   ctx.values.get(authorizerKey)(wilayah);
 }
 
-/** The acting account and its trace, as events and audit rows record them. */
-export type Actor = { subject: string; role: string; traceparent: string };
+/** The acting account, its trace and its purpose, as events and audit rows record them. */
+export type Actor = { subject: string; role: string; traceparent: string; keperluan?: string };
 
 export function actorOf(ctx: HandlerContext): Actor {
   const caller = callerOf(ctx);
-  return { subject: caller.subject, role: caller.role, traceparent: ctx.values.get(traceparentKey) };
+  return {
+    subject: caller.subject,
+    role: caller.role,
+    traceparent: ctx.values.get(traceparentKey),
+    keperluan: ctx.requestHeader.get(purposeHeader)?.slice(0, PURPOSE_MAX) ?? "",
+  };
 }

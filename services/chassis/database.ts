@@ -115,3 +115,8 @@ export function isDatabaseUnavailable(cause: unknown): boolean {
     )
   );
 }
+
+/** Class 22 (data), 23 (integrity) and a deadlock concern single rows of a batch; a lost connection concerns all. */
+export function isOfOneRow(cause: unknown): boolean {
+  return cause instanceof Error && "code" in cause && /^(22|23|40)/.test(String(cause.code));
+}

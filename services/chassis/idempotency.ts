@@ -42,21 +42,28 @@ export async function idempotently<Desc extends DescMessage>(
   work: (sql: Sql) => Promise<MessageShape<Desc>>,
 ): Promise<MessageShape<Desc>> {
   if (key.requestId === "") return db.transaction(work);
+  return withSecondLook(() =>
+    db.transaction(async (sql) => {
+      const { rows } = await sql.query(
+        "select fingerprint, response from idempotency where subject = $1 and request_id = $2",
+        [key.subject, key.requestId],
+      );
+      if (rows[0]) return fromBinary(schema, replayed(key.fingerprint, rows[0]));
+      const answer = await work(sql);
+      await sql.query(
+        "insert into idempotency (subject, request_id, fingerprint, response) values ($1, $2, $3, $4)",
+        [key.subject, key.requestId, key.fingerprint, toBinary(schema, answer)],
+      );
+      return answer;
+    }),
+  );
+}
+
+/** Runs what looks for a kept answer first, and once more when another may have kept one after that look. */
+export async function withSecondLook<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     try {
-      return await db.transaction(async (sql) => {
-        const { rows } = await sql.query(
-          "select fingerprint, response from idempotency where subject = $1 and request_id = $2",
-          [key.subject, key.requestId],
-        );
-        if (rows[0]) return fromBinary(schema, replayed(key.fingerprint, rows[0]));
-        const answer = await work(sql);
-        await sql.query(
-          "insert into idempotency (subject, request_id, fingerprint, response) values ($1, $2, $3, $4)",
-          [key.subject, key.requestId, key.fingerprint, toBinary(schema, answer)],
-        );
-        return answer;
-      });
+      return await work();
     } catch (cause) {
       // The same request at the same time: the other one has won, so its answer is there now. A refusal may come from it
       // too ("the record has changed": yes, by this very request), so it counts only when it comes twice.
@@ -65,11 +72,10 @@ export async function idempotently<Desc extends DescMessage>(
   }
 }
 
+export type StoredAnswer = { fingerprint: Uint8Array; response: Uint8Array };
+
 /** The stored answer, when it answered the same request. */
-export function replayed(
-  fingerprint: Uint8Array,
-  stored: { fingerprint: Uint8Array; response: Uint8Array },
-): Uint8Array {
+export function replayed(fingerprint: Uint8Array, stored: StoredAnswer): Uint8Array {
   if (Buffer.compare(fingerprint, stored.fingerprint) !== 0) throw requestIdReused();
   return stored.response;
 }

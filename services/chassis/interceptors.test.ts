@@ -194,7 +194,7 @@ describe("the chain's order", () => {
     assert.deepEqual(caller, anonymous);
   });
 
-  test("a handler finds who is calling, and a trace that is the caller's or a new one", async () => {
+  test("a handler finds who is calling and why, and a trace that is the caller's or a new one", async () => {
     const actors: unknown[] = [];
     const { auth } = serve({
       auth: {
@@ -205,8 +205,10 @@ describe("the chain's order", () => {
       },
     });
     const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
-    await auth.getMe({}, { headers: { authorization: "Bearer pusat", traceparent } });
-    assert.deepEqual(actors[0], { subject: "s2", role: "admin_pusat", traceparent });
+    const purpose = "x".repeat(300);
+    await auth.getMe({}, { headers: { authorization: "Bearer pusat", traceparent, "x-purpose": purpose } });
+    const keperluan = purpose.slice(0, 200);
+    assert.deepEqual(actors[0], { subject: "s2", role: "admin_pusat", traceparent, keperluan });
     for (const bad of ["", "00-xyz-1-01", `${traceparent}, ${traceparent}`]) {
       await auth.getMe({}, { headers: { authorization: "Bearer pusat", traceparent: bad } });
       assert.match(

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { createFileRegistry, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
-import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import { create, createFileRegistry, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type FileDescriptorProto,
+  FileDescriptorProtoSchema,
+  FileDescriptorSetSchema,
+} from "@bufbuild/protobuf/wkt";
 import { Code, createClient, createRouterTransport } from "@connectrpc/connect";
 import { Health } from "#gen/grpc/health/v1/health_pb.ts";
 import {
@@ -40,6 +44,20 @@ async function filesFor(question: Question) {
   );
 }
 
+/** The first file after all that it needs; throws when something is missing. */
+function importsFirst(files: FileDescriptorProto[]): FileDescriptorProto[] {
+  const byName = new Map(files.map((file) => [file.name, file]));
+  const ordered = new Set<FileDescriptorProto>();
+  const visit = (name: string) => {
+    const file = byName.get(name);
+    assert.ok(file, `${name} is missing`);
+    for (const dependency of file.dependency) visit(dependency);
+    ordered.add(file);
+  };
+  visit(files[0]!.name);
+  return [...ordered];
+}
+
 describe("reflection", () => {
   test("lists the services of the process, its health and itself in both versions", async () => {
     const [answer] = await ask({ case: "listServices", value: "" });
@@ -70,8 +88,7 @@ describe("reflection", () => {
       const files = await filesFor({ case: "fileContainingSymbol", value: symbol });
       assert.equal(files[0]!.name, file, symbol);
       // Built from the answer alone, as grpcurl does: every import must be there.
-      const byName = new Map(files.map((each) => [each.name, each]));
-      const registry = createFileRegistry(files[0]!, (name) => byName.get(name));
+      const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: importsFirst(files) }));
       assert.ok(registry.getFile(file), symbol);
     }
   });

@@ -8,6 +8,8 @@ export type ServiceToken = () => Promise<string>;
 export type ServiceTokenOptions = {
   tokenUrl: () => Promise<string>;
   client: IssuerClient;
+  /** What to look at when the issuer refuses. Default: the variables of a process's own token. */
+  hint?: string;
   /** Milliseconds of a clock that never goes back. */
   now?: () => number;
 };
@@ -19,6 +21,7 @@ const RENEWED_AFTER = 0.75;
 export function serviceToken({
   tokenUrl,
   client,
+  hint = "check LAMPID_SERVICE_CLIENT_ID and LAMPID_SERVICE_CLIENT_SECRET",
   now = () => performance.now(),
 }: ServiceTokenOptions): ServiceToken {
   let known: { token: string; renewAtMs: number } | undefined;
@@ -33,7 +36,6 @@ export function serviceToken({
     });
     const { access_token: token, expires_in: seconds } = answer;
     if (status !== 200 || typeof token !== "string" || typeof seconds !== "number") {
-      const hint = `check LAMPID_SERVICE_CLIENT_ID and LAMPID_SERVICE_CLIENT_SECRET`;
       throw unavailable(
         `the identity provider gives ${client.id} no token (${status} ${answer.error ?? ""}): ${hint}`,
       );

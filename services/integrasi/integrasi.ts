@@ -14,6 +14,7 @@ import { runCommands } from "./commands.ts";
 import { karantinaCommands } from "./karantina.ts";
 import { syncMetrics } from "./metrics.ts";
 import { operationsService } from "./operations.ts";
+import { composePengiriman } from "./pengiriman/pengiriman.ts";
 import { postgresKarantinaStore } from "./postgres-karantina-store.ts";
 import { postgresRunStore } from "./postgres-run-store.ts";
 import { runRunner } from "./runner.ts";
@@ -40,7 +41,7 @@ const PEMUTUS: Record<BreakerState, Pemutus> = {
   open: "terbuka",
 };
 
-export function composeIntegrasi(context: ProcessContext): void {
+export async function composeIntegrasi(context: ProcessContext): Promise<void> {
   const { config, log, signal, telemetry } = context;
   const clock = () => new Date();
   const percent = { min: 0, max: 100, fallback: 5 };
@@ -121,6 +122,8 @@ export function composeIntegrasi(context: ProcessContext): void {
         log[attempt === 0 ? "warn" : "debug"]({ err: cause, delayMs }, "runner stopped, trying again"),
     ),
   );
+
+  await composePengiriman(context, { db, hub, registry: merge, clock });
 
   if (schedule) {
     const traceparent = () => telemetry.traceparent(undefined);

@@ -125,6 +125,10 @@ export function karantinaToMessage(row: KarantinaRecord): MessageInitShape<typeo
   };
 }
 
-function keyOf<Key extends string, Value>(table: Record<Key, Value>, value: Value): Key | undefined {
+/** Undefined for a number that is not there, UNSPECIFIED among them. */
+export function keyOf<Key extends string, Value>(
+  table: Readonly<Record<Key, Value>>,
+  value: unknown,
+): Key | undefined {
   return (Object.keys(table) as Key[]).find((key) => table[key] === value);
 }

@@ -67,7 +67,7 @@ export function failedWith(cause: unknown): string {
 }
 
 /** "UNAVAILABLE", as gRPC writes it. */
-function codeName(code: Code): string {
+export function codeName(code: Code): string {
   return (Code[code] ?? "UNKNOWN").replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase();
 }
 

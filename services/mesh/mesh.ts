@@ -34,6 +34,7 @@ import {
   type DatabaseName,
   provisionExternal,
   type RoleName,
+  settleDokumenKey,
   settleQuarantineKey,
   settleSecrets,
 } from "./provision.ts";
@@ -276,6 +277,7 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
       databaseUrl: databases?.url,
       serviceSecret: settleSecrets(data.path).secrets.service,
       quarantineKeyFile: settleQuarantineKey(data.path),
+      dokumenKeyFile: settleDokumenKey(data.path),
     });
     const keeper = keepRunning({
       name: spec.name,

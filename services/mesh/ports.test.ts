@@ -101,6 +101,14 @@ describe("the environment of a process", () => {
     assert.equal(environmentOf(spec("integrasi"), ours)[key], "/ours.key");
   });
 
+  test("tells dokumen alone where the key is that it signs with", () => {
+    const spec = (name: string) => PROCESSES.find((each) => each.name === name)!;
+    const withKey = { ...options, dokumenKeyFile: "/data/dokumen-keys.json" };
+    const key = "LAMPID_DOKUMEN_KEY_FILE";
+    assert.equal(environmentOf(spec("dokumen"), withKey)[key], "/data/dokumen-keys.json");
+    assert.equal(environmentOf(spec("integrasi"), withKey)[key], undefined);
+  });
+
   test("only the gateway and the issuer listen beyond loopback", () => {
     const exposed = PROCESSES.filter(({ name }) => environmentFor(name).LAMPID_HOST !== "127.0.0.1");
     assert.deepEqual(

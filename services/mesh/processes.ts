@@ -74,6 +74,7 @@ export const PROCESSES: readonly ProcessSpec[] = [
   service("notifikasi", 9004, "notifikasi"),
   service("statistik", 9005, "statistik"),
   { ...service("integrasi", 9006, "integrasi"), nodeOptions: PASSING_ON },
+  service("dokumen", 9007, "dokumen"),
   { ...service("dukcapil", 9010), restPort: 9011, nodeOptions: PASSING_ON },
 ];
 
@@ -156,6 +157,8 @@ export type EnvironmentOptions = {
   serviceSecret?: string;
   /** For integrasi, unless the user has set LAMPID_QUARANTINE_KEY_FILE. */
   quarantineKeyFile?: string;
+  /** For dokumen, unless the user has set LAMPID_DOKUMEN_KEY_FILE. */
+  dokumenKeyFile?: string;
 };
 
 /** Passed on where set: what programs expect to find, and what the user set for the mesh or for its telemetry. */
@@ -196,6 +199,9 @@ export function environmentOf(spec: ProcessSpec, options: EnvironmentOptions): R
   }
   if (spec.name === "integrasi" && options.quarantineKeyFile) {
     child.LAMPID_QUARANTINE_KEY_FILE ||= options.quarantineKeyFile;
+  }
+  if (spec.name === "dokumen" && options.dokumenKeyFile) {
+    child.LAMPID_DOKUMEN_KEY_FILE ||= options.dokumenKeyFile;
   }
   for (const { name } of processes) {
     if (name !== "gateway") child[`LAMPID_UPSTREAM_${name.toUpperCase()}`] = urls[name] as string;

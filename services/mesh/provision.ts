@@ -1,5 +1,5 @@
 // What is in the embedded PostgreSQL before the migrations: a database and a role per service, and their passwords.
-import { randomBytes } from "node:crypto";
+import { createHash, generateKeyPairSync, randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import pg from "pg";
@@ -14,6 +14,7 @@ export const DATABASES = [
   "notifikasi",
   "statistik",
   "integrasi",
+  "dokumen",
   "bus",
 ] as const;
 
@@ -120,6 +121,26 @@ export function settleSecrets(dataDir: string): { secrets: Secrets; isNew: boole
 export function settleQuarantineKey(dataDir: string): string {
   const path = join(dataDir, "quarantine.key");
   if (!existsSync(path)) writeWhole(path, `1:${randomBytes(32).toString("base64")}\n`, 0o600);
+  return path;
+}
+
+/**
+ * The path of the key that documents are signed with, made when it is missing, and beside it the public part, which whoever
+ * verifies offline needs: a statement that was signed with a key that is lost is verified by that part for ever.
+ */
+export function settleDokumenKey(dataDir: string): string {
+  const path = join(dataDir, "dokumen-keys.json");
+  if (existsSync(path)) return path;
+  const { kty, crv, x, d } = generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" });
+  // The thumbprint of RFC 7638: SHA-256 of the required members in the order of their names.
+  const kid = createHash("sha256").update(JSON.stringify({ crv, kty, x })).digest("base64url");
+  const publicJwk = { kty, crv, x, kid, alg: "EdDSA", use: "sig" };
+  writeWhole(
+    join(dataDir, "dokumen-jwks.json"),
+    `${JSON.stringify({ keys: [publicJwk] }, null, 2)}\n`,
+    0o644,
+  );
+  writeWhole(path, `${JSON.stringify({ keys: [{ ...publicJwk, d }] }, null, 2)}\n`, 0o600);
   return path;
 }
 

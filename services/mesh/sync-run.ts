@@ -1,7 +1,8 @@
 // Starts a run or joins one, shows how it gets on, and tells how it ended: what `npm run sync` does.
 import { randomUUID } from "node:crypto";
 import { parseArgs } from "node:util";
-import { Refusal, type Run, type SyncClientOptions, syncClient } from "./sync-client.ts";
+import { Refusal, type RestClientOptions } from "./rest-client.ts";
+import { type Run, syncClient } from "./sync-client.ts";
 import { agrees, progressBar, progressText, reportText } from "./sync-report.ts";
 
 export const USAGE = `usage: npm run sync [-- OPTION...]
@@ -63,7 +64,7 @@ export function readOptions(args: readonly string[]): SyncOptions | "help" {
   };
 }
 
-export type SyncDeps = Pick<SyncClientOptions, "gateway" | "password" | "signal" | "backoff"> & {
+export type SyncDeps = Pick<RestClientOptions, "gateway" | "password" | "signal" | "backoff"> & {
   options: SyncOptions;
   /** The report. */
   print: (text: string) => void;

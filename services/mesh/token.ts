@@ -6,7 +6,8 @@ const [account = "--help", ...rest] = process.argv.slice(2);
 if (account === "--help" || rest.length > 0) {
   console.log(`usage: npm run -s token -- ACCOUNT
 
-Prints an access token of a demo account: operator, operator2, supervisor, supervisor2, kota, pusat, auditor or mitra.
+Prints an access token of a demo account: operator, operator2, operator3, supervisor, supervisor2, supervisor3,
+kota, kota2, pusat, auditor or mitra.
 Variables: LAMPID_DATA_DIR (default .lampid) names the running mesh, LAMPID_DEMO_PASSWORD (default rahasia) its password.`);
   process.exit(account === "--help" && rest.length === 0 ? 0 : 2);
 }

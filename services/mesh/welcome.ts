@@ -2,9 +2,12 @@
 const ACCOUNTS: readonly [name: string, role: string][] = [
   ["operator", "operator of kelurahan 32.01.01.1006"],
   ["operator2", "operator of desa 32.01.02.2001"],
+  ["operator3", "operator of desa 32.04.37.2001"],
   ["supervisor", "supervisor of kecamatan 32.01.01"],
   ["supervisor2", "supervisor of kecamatan 32.01.02"],
+  ["supervisor3", "supervisor of kecamatan 32.04.37"],
   ["kota", "admin of kabupaten 32.01"],
+  ["kota2", "admin of kabupaten 32.04"],
   ["pusat", "admin of the nation"],
   ["auditor", "reads the audit trail"],
   ["mitra", "a partner's machine (client_credentials)"],

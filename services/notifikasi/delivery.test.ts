@@ -3,15 +3,24 @@ import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createLogger } from "#chassis/log.ts";
 import type { Channel } from "./channels/channel.ts";
-import { deliverDue, runDelivery } from "./delivery.ts";
+import { type DeliveryDeps, deliverDue, Postponed, runDelivery } from "./delivery.ts";
+import type { Kontak } from "./kontak.ts";
 import type { Delivery, PesanRecord } from "./store.ts";
 
 const NOW = new Date("2026-11-20T03:00:00Z").getTime();
 
 /** A queue in memory, a clock that the test moves, and channels that count what they get. */
 function start(
-  send: (message: PesanRecord) => Promise<void>,
-  { kanal = "email", count = 1, maxAttempts = 3, breakerPauseMs = 60 } = {},
+  send: (message: PesanRecord, to?: string) => Promise<void>,
+  {
+    kanal = "email",
+    penerima = "petugas" as PesanRecord["penerima"],
+    kontak = async (): Promise<Kontak> => undefined,
+    standIn = undefined as string | undefined,
+    count = 1,
+    maxAttempts = 3,
+    breakerPauseMs = 60,
+  } = {},
 ) {
   let now = NOW;
   let logged = "";
@@ -27,9 +36,11 @@ function start(
     const createdAt = new Date(now);
     queue.set(id, {
       id,
+      penerima,
       kanal,
       templat: "pendaftaran_baru",
       kodeWilayah: "32.01.01",
+      laporan: "",
       isi: "Pendaftaran baru: Rahasiawati",
       status: "antre",
       percobaan: 0,
@@ -41,34 +52,38 @@ function start(
   }
   const channel: Channel = {
     concurrency: 20,
-    send: (message) => {
+    send: (message, to) => {
       tries.push(message.id);
-      return send(message);
+      return send(message, to);
+    },
+  };
+  const store: DeliveryDeps["store"] = {
+    async due(at, limit) {
+      return [...queue.values()]
+        .filter(({ status, nextTryAt }) => status === "antre" && nextTryAt <= at)
+        .slice(0, limit);
+    },
+    async record(deliveries: readonly Delivery[]) {
+      for (const delivery of deliveries) {
+        const pesan = queue.get(delivery.id)!;
+        if (delivery.status !== "tertunda") {
+          pesan.status = delivery.status;
+          pesan.percobaan++;
+          pesan.kesalahan = "kesalahan" in delivery ? delivery.kesalahan : "";
+          if ("kanal" in delivery) pesan.kanal = delivery.kanal;
+        }
+        if ("nextTryAt" in delivery) pesan.nextTryAt = delivery.nextTryAt;
+      }
     },
   };
   const deliver = deliverDue({
-    store: {
-      async due(at, limit) {
-        return [...queue.values()]
-          .filter(({ status, nextTryAt }) => status === "antre" && nextTryAt <= at)
-          .slice(0, limit);
-      },
-      async record(deliveries: readonly Delivery[]) {
-        for (const delivery of deliveries) {
-          const pesan = queue.get(delivery.id)!;
-          if (delivery.status !== "tertunda") {
-            pesan.status = delivery.status;
-            pesan.percobaan++;
-            pesan.kesalahan = "kesalahan" in delivery ? delivery.kesalahan : "";
-          }
-          if ("nextTryAt" in delivery) pesan.nextTryAt = delivery.nextTryAt;
-        }
-      },
-    },
+    store,
     channels: new Map([
       ["log", channel],
       ["email", channel],
     ]),
+    kontak,
+    ...(standIn ? { standIn } : {}),
     clock: () => new Date(now),
     log,
     maxAttempts,
@@ -78,6 +93,7 @@ function start(
   const pesan = () => [...queue.values()];
   return {
     deliver,
+    store,
     tries,
     pesan,
     logged: () => logged,
@@ -193,6 +209,94 @@ describe("a provider that is down", () => {
       advance(30_000);
     }
     assert.ok(pesan().every(({ status }) => status === "terkirim"));
+  });
+});
+
+describe("a message to a reporter", () => {
+  const toReporter = { penerima: "pelapor", kanal: "" } as const;
+  const email = async (): Promise<Kontak> => ({ kanal: "email", alamat: "budi@contoh.example" });
+
+  test("goes to the address that is asked for when it is sent, and by that channel", async () => {
+    const sent: unknown[] = [];
+    const { deliver, pesan } = start(async (_message, to) => void sent.push(to), {
+      ...toReporter,
+      kontak: email,
+    });
+    await deliver();
+    assert.deepEqual(sent, ["budi@contoh.example"]);
+    assert.deepEqual([pesan()[0]!.status, pesan()[0]!.kanal], ["terkirim", "email"]);
+    assert.ok(!JSON.stringify(pesan()).includes("budi@"), "the address is kept nowhere");
+  });
+
+  test("who wants none is not sent, and is asked for no more", async () => {
+    const { deliver, pesan, tries } = start(async () => {}, toReporter);
+    await deliver();
+    assert.equal(pesan()[0]!.status, "tidak_dikirim");
+    assert.equal(await deliver(), 0);
+    assert.deepEqual(tries, []);
+  });
+
+  test("waits with all its tries while nobody can say where it goes", async () => {
+    let isAway = true;
+    const kontak = async () => {
+      if (isAway) throw new Postponed("away");
+      return email();
+    };
+    const { deliver, pesan, advance, tries } = start(async () => {}, { ...toReporter, kontak });
+    for (let round = 0; round < 20; round++) {
+      await deliver();
+      advance(30_000);
+    }
+    assert.deepEqual([pesan()[0]!.status, pesan()[0]!.percobaan, tries], ["antre", 0, []]);
+    isAway = false;
+    await deliver();
+    assert.equal(pesan()[0]!.status, "terkirim");
+  });
+
+  test("about a report that is not there is given up after the last try", async () => {
+    const kontak = async () => {
+      throw new Error("not found");
+    };
+    const { deliver, pesan, advance } = start(async () => {}, { ...toReporter, kontak, maxAttempts: 2 });
+    await deliver();
+    advance(60_000);
+    await deliver();
+    assert.deepEqual([pesan()[0]!.status, pesan()[0]!.percobaan], ["gagal", 2]);
+  });
+
+  test("by a channel that is not configured goes where the mesh says, or fails", async () => {
+    const kontak = async (): Promise<Kontak> => ({ kanal: "sms", alamat: "+628111222333" });
+    const stoodIn = start(async () => {}, { ...toReporter, kontak, standIn: "log" });
+    await stoodIn.deliver();
+    assert.deepEqual([stoodIn.pesan()[0]!.status, stoodIn.pesan()[0]!.kanal], ["terkirim", "log"]);
+    const failing = start(async () => {}, { ...toReporter, kontak, maxAttempts: 1 });
+    await failing.deliver();
+    assert.equal(failing.pesan()[0]!.status, "gagal");
+  });
+
+  test("that the provider refuses for its address stops no message to anyone else", async () => {
+    const { deliver, tries } = start(down, { ...toReporter, kontak: email, count: 60 });
+    await deliver();
+    assert.equal(tries.length, 60, "the channel was never left alone");
+  });
+});
+
+describe("a sender that dies between the provider's answer and its own note", () => {
+  test("sends the same message again under the same id, and that is all that is sent twice", async () => {
+    const sent: string[] = [];
+    let dies = true;
+    const { deliver, pesan, store } = start(async ({ id }) => void sent.push(id), { count: 3 });
+    const { record } = store;
+    store.record = async (deliveries) => {
+      if (dies) throw new Error("killed");
+      await record(deliveries);
+    };
+    await assert.rejects(deliver());
+    dies = false;
+    await deliver();
+    await deliver();
+    assert.deepEqual(sent, ["pesan-0", "pesan-1", "pesan-2", "pesan-0", "pesan-1", "pesan-2"]);
+    assert.ok(pesan().every(({ status, percobaan }) => status === "terkirim" && percobaan === 1));
   });
 });
 

@@ -3,9 +3,15 @@ import type { Sql } from "#chassis/database.ts";
 import { NATION } from "#chassis/wilayah.ts";
 import type { PesanRecord, PesanStatus, PesanStore } from "./store.ts";
 
-const STATUS = { antre: 1, terkirim: 2, gagal: 3 } as const satisfies Record<PesanStatus, number>;
+const STATUS = {
+  antre: 1,
+  terkirim: 2,
+  gagal: 3,
+  tidak_dikirim: 4,
+} as const satisfies Record<PesanStatus, number>;
+const PENERIMA = { petugas: 1, pelapor: 2 } as const satisfies Record<PesanRecord["penerima"], number>;
 const COLUMNS =
-  "id, kanal, templat, kode_wilayah, isi, status, percobaan, kesalahan, created_at, delivered_at";
+  "id, penerima, kanal, templat, kode_wilayah, laporan, isi, status, percobaan, kesalahan, created_at, delivered_at";
 
 export function postgresPesanStore(sql: Sql): PesanStore {
   return {
@@ -15,17 +21,20 @@ export function postgresPesanStore(sql: Sql): PesanStore {
         // A relay that was killed publishes again, so an event may be in one batch twice. In the order of the key: two
         // batches that share events must not wait for each other in a circle.
         text: `with incoming as materialized (
-                 select distinct on ("eventId") * from json_to_recordset($1::json) as r(id uuid, "eventId" uuid, kanal text, templat text,
-                   "kodeWilayah" text, isi text, "createdAt" timestamptz)
-                 order by "eventId", id
+                 select distinct on ("eventId", penerima, kanal) *
+                 from json_to_recordset($1::json) as r(id uuid, "eventId" uuid, penerima smallint, kanal text, templat text,
+                   "kodeWilayah" text, laporan text, isi text, "createdAt" timestamptz)
+                 order by "eventId", penerima, kanal, id
                ), fresh as (
-                 insert into inbox (consumer, event_id) select 'notifikasi', "eventId" from incoming
+                 insert into inbox (consumer, event_id)
+                 select distinct on ("eventId") 'notifikasi', "eventId" from incoming order by "eventId"
                  on conflict do nothing returning event_id
                )
-               insert into pesan (id, kanal, templat, kode_wilayah, isi, status, next_try_at, created_at)
-               select r.id, r.kanal, r.templat, r."kodeWilayah", r.isi, ${STATUS.antre}, r."createdAt", r."createdAt"
+               insert into pesan (id, penerima, kanal, templat, kode_wilayah, laporan, isi, status, next_try_at, created_at)
+               select r.id, r.penerima, r.kanal, r.templat, r."kodeWilayah", r.laporan, r.isi, ${STATUS.antre}, r."createdAt",
+                 r."createdAt"
                from incoming r join fresh on fresh.event_id = r."eventId"`,
-        values: [JSON.stringify(messages)],
+        values: [JSON.stringify(messages.map((each) => ({ ...each, penerima: PENERIMA[each.penerima] })))],
       });
     },
 
@@ -44,20 +53,25 @@ export function postgresPesanStore(sql: Sql): PesanStore {
         id: delivery.id,
         ...(delivery.status === "tertunda"
           ? { status: STATUS.antre, tries: 0 }
-          : {
-              status: STATUS[delivery.status],
-              tries: 1,
-              kesalahan: "kesalahan" in delivery ? delivery.kesalahan : "",
-            }),
+          : delivery.status === "tidak_dikirim"
+            ? { status: STATUS.tidak_dikirim, tries: 0 }
+            : {
+                status: STATUS[delivery.status],
+                tries: 1,
+                kesalahan: "kesalahan" in delivery ? delivery.kesalahan : "",
+              }),
         nextTryAt: "nextTryAt" in delivery ? delivery.nextTryAt : undefined,
         at: "at" in delivery ? delivery.at : undefined,
+        kanal: "kanal" in delivery ? delivery.kanal : undefined,
       }));
       await sql.query({
         name: "pesan-record",
         text: `update pesan p set status = r.status, kesalahan = coalesce(r.kesalahan, p.kesalahan),
-                 percobaan = p.percobaan + r.tries, next_try_at = coalesce(r."nextTryAt", p.next_try_at), delivered_at = r.at
+                 percobaan = p.percobaan + r.tries, next_try_at = coalesce(r."nextTryAt", p.next_try_at), delivered_at = r.at,
+                 kanal = coalesce(r.kanal, p.kanal)
                from json_to_recordset($1::json)
-                 as r(id uuid, status smallint, tries int, kesalahan text, "nextTryAt" timestamptz, at timestamptz)
+                 as r(id uuid, status smallint, tries int, kesalahan text, "nextTryAt" timestamptz, at timestamptz,
+                   kanal text)
                where p.id = r.id`,
         values: [JSON.stringify(rows)],
       });
@@ -92,17 +106,22 @@ export function postgresPesanStore(sql: Sql): PesanStore {
 
 // biome-ignore lint/suspicious/noExplicitAny: rows of pg are untyped; this is the one place that reads them.
 function toRecord(row: any): PesanRecord {
-  const [status] = Object.entries(STATUS).find(([, number]) => number === row.status)!;
   return {
     id: row.id,
+    penerima: keyOf(PENERIMA, row.penerima),
     kanal: row.kanal,
     templat: row.templat,
     kodeWilayah: row.kode_wilayah,
+    laporan: row.laporan,
     isi: row.isi,
-    status: status as PesanStatus,
+    status: keyOf(STATUS, row.status),
     percobaan: row.percobaan,
     kesalahan: row.kesalahan,
     createdAt: row.created_at,
     deliveredAt: row.delivered_at ?? undefined,
   };
+}
+
+function keyOf<Key extends string>(numbers: Readonly<Record<Key, number>>, number: number): Key {
+  return (Object.keys(numbers) as Key[]).find((key) => numbers[key] === number)!;
 }

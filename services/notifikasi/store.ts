@@ -1,12 +1,16 @@
 // The port to messages and their delivery log.
 
-export type PesanStatus = "antre" | "terkirim" | "gagal";
+export type PesanStatus = "antre" | "terkirim" | "gagal" | "tidak_dikirim";
 
 export type PesanRecord = {
   id: string;
+  penerima: "petugas" | "pelapor";
+  /** "" of a message to a reporter that is not sent yet. */
   kanal: string;
   templat: string;
   kodeWilayah: string;
+  /** Name of the report that it tells of; "" if it tells of none. */
+  laporan: string;
   isi: string;
   status: PesanStatus;
   percobaan: number;
@@ -15,15 +19,17 @@ export type PesanRecord = {
   deliveredAt: Date | undefined;
 };
 
-export type NewPesan = Pick<PesanRecord, "id" | "kanal" | "templat" | "kodeWilayah" | "isi" | "createdAt"> & {
+export type NewPesan = Omit<PesanRecord, "status" | "percobaan" | "kesalahan" | "deliveredAt"> & {
   eventId: string;
 };
 
 /** What became of one try. */
 export type Delivery =
-  | { id: string; status: "terkirim"; at: Date }
+  | { id: string; status: "terkirim"; at: Date; kanal: string }
   | { id: string; status: "antre"; kesalahan: string; nextTryAt: Date }
   | { id: string; status: "gagal"; kesalahan: string }
+  /** Its reporter wants none, or left no address. */
+  | { id: string; status: "tidak_dikirim" }
   /** Not tried, for its channel is left alone: it stays queued, with the tries and the error it has. */
   | { id: string; status: "tertunda"; nextTryAt: Date };
 
@@ -37,7 +43,7 @@ export type ListQuery = {
 };
 
 export type PesanStore = {
-  /** Queues one message an event, once, however often the event comes. */
+  /** Queues the messages of events, which are all of an event at once: each once, however often the event comes. */
   enqueue: (messages: readonly NewPesan[]) => Promise<void>;
   /** Messages whose time has come, oldest first. */
   due: (now: Date, limit: number) => Promise<PesanRecord[]>;

@@ -11,15 +11,23 @@ import {
   TransisiSchema,
 } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
 import {
+  LaporanBerlakuSchema,
   LaporanDiajukanKembaliSchema,
   LaporanDiajukanSchema,
   LaporanDibatalkanSchema,
+  LaporanDibetulkanSchema,
+  LaporanDicabutSchema,
   LaporanDikembalikanSchema,
   LaporanDisahkanSchema,
   LaporanDitolakSchema,
+  LaporanDiulangSchema,
   LaporanDiverifikasiSchema,
+  LaporanGagalBerlakuSchema,
+  PerpindahanDibatalkanSchema,
+  PerpindahanKedaluwarsaSchema,
 } from "#gen/lampid/pelaporan/v1/pelaporan_events_pb.ts";
 import { type JenisLaporan, type JenisPeristiwa, type Status, statusSetelah } from "./domain/laporan.ts";
+import { efekMessage } from "./efek-messages.ts";
 import type { Laporan, Peristiwa, Ringkasan, Riwayat } from "./store.ts";
 
 const JENIS: Readonly<Record<JenisLaporan, MessageJenis>> = {
@@ -36,6 +44,8 @@ const STATUS: Readonly<Record<Status, MessageStatus>> = {
   dikembalikan: MessageStatus.DIKEMBALIKAN,
   ditolak: MessageStatus.DITOLAK,
   dibatalkan: MessageStatus.DIBATALKAN,
+  dicabut: MessageStatus.DICABUT,
+  pindah_batal: MessageStatus.PINDAH_BATAL,
 };
 
 const TRANSISI: Readonly<Record<JenisPeristiwa, TransisiJenis>> = {
@@ -46,6 +56,13 @@ const TRANSISI: Readonly<Record<JenisPeristiwa, TransisiJenis>> = {
   diajukan_kembali: TransisiJenis.DIAJUKAN_KEMBALI,
   ditolak: TransisiJenis.DITOLAK,
   dibatalkan: TransisiJenis.DIBATALKAN,
+  berlaku: TransisiJenis.BERLAKU,
+  gagal_berlaku: TransisiJenis.GAGAL_BERLAKU,
+  diulang: TransisiJenis.DIULANG,
+  dibetulkan: TransisiJenis.DIBETULKAN,
+  dicabut: TransisiJenis.DICABUT,
+  perpindahan_dibatalkan: TransisiJenis.PERPINDAHAN_DIBATALKAN,
+  perpindahan_kedaluwarsa: TransisiJenis.PERPINDAHAN_KEDALUWARSA,
 };
 
 /** The message that tells the mesh of each event. */
@@ -57,6 +74,13 @@ const EVENTS = {
   diajukan_kembali: LaporanDiajukanKembaliSchema,
   ditolak: LaporanDitolakSchema,
   dibatalkan: LaporanDibatalkanSchema,
+  berlaku: LaporanBerlakuSchema,
+  gagal_berlaku: LaporanGagalBerlakuSchema,
+  diulang: LaporanDiulangSchema,
+  dibetulkan: LaporanDibetulkanSchema,
+  dicabut: LaporanDicabutSchema,
+  perpindahan_dibatalkan: PerpindahanDibatalkanSchema,
+  perpindahan_kedaluwarsa: PerpindahanKedaluwarsaSchema,
 } as const satisfies Record<JenisPeristiwa, DescMessage>;
 
 export function laporanName(id: string): string {
@@ -86,20 +110,22 @@ export function laporanMessage(id: string, laporan: Laporan): LaporanMessage {
 
 /** All but isi. */
 export function keptMessage(id: string, laporan: Laporan): LaporanMessage {
-  return create(LaporanSchema, { ...ringkasanInit({ ...laporan, id }), alasan: laporan.alasan });
+  const { alasan, nomorPutusan, efek } = laporan;
+  const about = { alasan, nomorPutusan, ...(efek && { efek: efekMessage(efek) }) };
+  return create(LaporanSchema, { ...ringkasanInit({ ...laporan, id }), ...about });
 }
 
 export function ringkasanMessage(ringkasan: Ringkasan): LaporanMessage {
   return create(LaporanSchema, ringkasanInit(ringkasan));
 }
 
-export function transisiMessage({ jenis, tingkat, waktu, ...event }: Riwayat): TransisiMessage {
+export function transisiMessage({ jenis, perintah, tingkat, waktu, ...event }: Riwayat): TransisiMessage {
   return create(TransisiSchema, {
     versi: event.versi,
     pelaku: event.pelaku,
     alasan: event.alasan,
     jenis: TRANSISI[jenis],
-    status: STATUS[statusSetelah[jenis]],
+    status: STATUS[statusSetelah(jenis, perintah)],
     peran: tingkat,
     waktu: timestampFromDate(waktu),
   });
@@ -123,6 +149,11 @@ export function eventMessage(
     pelaku,
     waktu: timestampFromDate(waktu),
   };
+  if (jenis === "berlaku" || jenis === "gagal_berlaku") {
+    // What the registry says in words is for people who may read the report.
+    const efek = { ...efekMessage(laporan.efek!), keterangan: "" };
+    return { schema, message: create(schema as typeof LaporanBerlakuSchema, { perubahan, efek }) };
+  }
   return { schema, message: create(schema as typeof LaporanDiajukanSchema, { perubahan }) };
 }
 

@@ -1,15 +1,16 @@
 // Reports in PostgreSQL: an append-only table of events, and the state beside it (docs/decisions/0017).
 import { appendToAudit } from "#chassis/audit.ts";
 import type { Database, Sql } from "#chassis/database.ts";
-import { idempotently } from "#chassis/idempotency.ts";
-import { appendToOutbox } from "#chassis/outbox.ts";
-import { refuse } from "#chassis/refusal.ts";
+import { type Refused, refuse } from "#chassis/refusal.ts";
 import { NATION } from "#chassis/wilayah.ts";
+import { openAppender } from "./append-batch.ts";
 import { fold } from "./domain/laporan.ts";
-import { separate, unite } from "./sensitif.ts";
-import type { Laporan, LaporanStore, LaporanTransaction, ListQuery, Peristiwa, Ringkasan } from "./store.ts";
+import { pengirimanOf } from "./postgres-pengiriman-store.ts";
+import { unite } from "./sensitif.ts";
+import type { Laporan, LaporanStore, ListQuery, Peristiwa, Ringkasan } from "./store.ts";
 
 export function postgresLaporanStore(db: Database): LaporanStore {
+  const appender = openAppender(db);
   return {
     async wilayahOf(id) {
       const { rows } = await db.query({
@@ -21,6 +22,8 @@ export function postgresLaporanStore(db: Database): LaporanStore {
     },
 
     find: (id, asOf) => findLaporan(db, id, asOf),
+
+    pengiriman: (id) => pengirimanOf(db, id),
 
     async isiOf(id, versi) {
       const { rows } = await db.query({
@@ -44,117 +47,47 @@ export function postgresLaporanStore(db: Database): LaporanStore {
     async history(id, after, limit) {
       const { rows } = await db.query({
         name: "laporan-history",
-        text: `select versi, jenis, pelaku, tingkat, alasan, waktu from peristiwa
+        text: `select versi, jenis, pelaku, tingkat, alasan, waktu, data->>'perintah' as perintah from peristiwa
                where laporan = $1 and versi > $2 order by versi limit $3`,
         values: [id, after, limit],
       });
-      return rows;
+      return rows.map((row) => ({ ...row, perintah: row.perintah ?? undefined }));
     },
 
     audit: (entry) => appendToAudit(db, entry),
 
-    idempotently: (key, answer, work) =>
-      idempotently(db, key, answer, (sql) => work(laporanTransaction(sql))),
-  };
-}
-
-function laporanTransaction(sql: Sql): LaporanTransaction {
-  return {
-    async nextSerial(prefix) {
-      const { rows } = await sql.query({
-        name: "laporan-nomor",
-        text: `insert into nomor (prefix, serial) values ($1, 1)
-               on conflict (prefix) do update set serial = nomor.serial + 1 returning serial`,
-        values: [prefix],
+    async lookUp(id, key) {
+      const { rows } = await db.query({
+        name: "laporan-look-up",
+        text: `select p.jenis, p.pelaku, p.tingkat, p.waktu, p.alasan, p.data, i.isi, i.sensitif, k.fingerprint, k.response
+               from peristiwa p left join isi_laporan i using (laporan, versi)
+               left join idempotency k on k.subject = $2 and k.request_id = $3
+               where p.laporan = $1 order by p.versi`,
+        values: [id, key.subject, key.requestId],
       });
-      return rows[0].serial;
+      return { laporan: fold(rows.map(toPeristiwa)), answered: rows[0]?.response ? rows[0] : undefined };
     },
 
-    find: (id) => findLaporan(sql, id),
-
-    async append(id, peristiwa, laporan, event, audit) {
-      await appendPeristiwa(sql, id, laporan.versi, peristiwa);
-      await project(sql, id, laporan);
-      await appendToOutbox(sql, [event]);
-      await appendToAudit(sql, audit);
+    async answered(key) {
+      const { rows } = await db.query({
+        name: "answered",
+        text: "select fingerprint, response from idempotency where subject = $1 and request_id = $2",
+        values: [key.subject, key.requestId],
+      });
+      return rows[0];
     },
+
+    async append(command) {
+      if (await appender.append(command)) return;
+      throw eventCameFirst();
+    },
+
+    appendNumbered: appender.appendNumbered,
   };
 }
 
-async function appendPeristiwa(sql: Sql, id: string, versi: number, peristiwa: Peristiwa): Promise<void> {
-  const { jenis, pelaku, tingkat, waktu } = peristiwa;
-  const alasan = "alasan" in peristiwa ? peristiwa.alasan : "";
-  try {
-    await sql.query({
-      name: "peristiwa-append",
-      text: `insert into peristiwa (laporan, versi, jenis, pelaku, tingkat, waktu, alasan, data)
-             values ($1, $2, $3, $4, $5, $6, $7, $8)`,
-      values: [id, versi, jenis, pelaku, tingkat, waktu, alasan, dataOf(peristiwa)],
-    });
-  } catch (cause) {
-    if (cause instanceof Error && "constraint" in cause && cause.constraint === "peristiwa_versi") {
-      throw refuse("conflict", "ETAG_MISMATCH", "another decision on this report came first; read it again");
-    }
-    throw cause;
-  }
-  if (!("isi" in peristiwa)) return;
-  const { isi, sensitif } = separate(peristiwa.isi);
-  await sql.query({
-    name: "isi-append",
-    text: "insert into isi_laporan (laporan, versi, isi, sensitif) values ($1, $2, $3, $4)",
-    values: [id, versi, isi, sensitif],
-  });
-}
-
-/** What an event says besides who, when, why and what the report says: nothing of a person. */
-function dataOf(peristiwa: Peristiwa): object {
-  switch (peristiwa.jenis) {
-    case "diajukan": {
-      const { nomor, laporan, kodeWilayah, tanggal, terlambat } = peristiwa;
-      return { nomor, laporan, kodeWilayah, tanggal, terlambat };
-    }
-    case "diajukan_kembali":
-      return { terlambat: peristiwa.terlambat };
-    case "disahkan":
-      return { nomorKeputusan: peristiwa.nomorKeputusan };
-    case "diverifikasi":
-    case "dikembalikan":
-    case "ditolak":
-    case "dibatalkan":
-      return {};
-    default:
-      return peristiwa satisfies never;
-  }
-}
-
-/** Makes the state of lists what the fold of the events is; twice is as good as once. */
-async function project(sql: Sql, id: string, laporan: Laporan): Promise<void> {
-  await sql.query({
-    name: "laporan-project",
-    text: `insert into laporan (id, versi, nomor, jenis, status, kode_wilayah, tanggal, terlambat, nomor_keputusan, pengaju,
-             pemverifikasi, pengesah, created_at, updated_at)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-           on conflict (id) do update set versi = excluded.versi, status = excluded.status, terlambat = excluded.terlambat,
-             nomor_keputusan = excluded.nomor_keputusan, pengaju = excluded.pengaju, pemverifikasi = excluded.pemverifikasi,
-             pengesah = excluded.pengesah, updated_at = excluded.updated_at
-           where laporan.versi < excluded.versi`,
-    values: [
-      id,
-      laporan.versi,
-      laporan.nomor,
-      laporan.jenis,
-      laporan.status,
-      laporan.kodeWilayah,
-      laporan.tanggal,
-      laporan.terlambat,
-      laporan.nomorKeputusan,
-      laporan.pengaju,
-      laporan.pemverifikasi,
-      laporan.pengesah,
-      laporan.dibuat,
-      laporan.diubah,
-    ],
-  });
+export function eventCameFirst(): Refused {
+  return refuse("conflict", "ETAG_MISMATCH", "another decision on this report came first; read it again");
 }
 
 /** A report has a handful of events, so its state is their fold, also when it is as of a time. */
@@ -177,7 +110,7 @@ function toPeristiwa(row: any): Peristiwa {
   return { jenis, pelaku, tingkat, waktu, ...why, ...data, ...isi };
 }
 
-function listConditions({ kodeWilayah, status, jenis, dibuatSampai, after }: ListQuery) {
+function listConditions({ kodeWilayah, status, jenis, efek, dibuatSampai, after }: ListQuery) {
   const values: unknown[] = [];
   const conditions = ["true"];
   const add = (condition: (parameter: string) => string, value: unknown) => {
@@ -192,6 +125,7 @@ function listConditions({ kodeWilayah, status, jenis, dibuatSampai, after }: Lis
   }
   if (status) add((value) => `status = ${value}`, status);
   if (jenis) add((value) => `jenis = ${value}`, jenis);
+  if (efek) add((value) => `efek = ${value}`, efek);
   if (dibuatSampai) add((time) => `created_at <= ${time}`, dibuatSampai);
   if (after) {
     values.push(after.dibuat, after.id);

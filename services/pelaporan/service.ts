@@ -1,14 +1,19 @@
 // PelaporanService: contract to command to event and back. Rules are in domain/, SQL in postgres-store.ts.
-import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { v7 as uuidv7 } from "uuid";
 import type { AuditEntry } from "#chassis/audit.ts";
 import { actorOf, callerOf, requireWilayah } from "#chassis/caller.ts";
 import { civilDate } from "#chassis/civil-date.ts";
-import { idempotencyKeyOf } from "#chassis/idempotency.ts";
+import {
+  type IdempotencyKey,
+  idempotencyKeyOf,
+  replayed,
+  type StoredAnswer,
+  withSecondLook,
+} from "#chassis/idempotency.ts";
 import { methodName } from "#chassis/interceptors.ts";
-import type { OutboxEvent } from "#chassis/outbox.ts";
 import { pageSizeOf, readPageToken, UUID_PART, writePageToken } from "#chassis/page-token.ts";
 import { type Refused, refuse, refuseFields } from "#chassis/refusal.ts";
 import { type WilayahIndex, wilayahContains } from "#chassis/wilayah.ts";
@@ -21,10 +26,14 @@ import {
 import {
   ApproveLaporanRequestSchema,
   CancelLaporanRequestSchema,
+  CancelPerpindahanRequestSchema,
+  CorrectLaporanRequestSchema,
   type PelaporanService,
+  ReapplyLaporanRequestSchema,
   RejectLaporanRequestSchema,
   ResubmitLaporanRequestSchema,
   ReturnLaporanRequestSchema,
+  RevokeLaporanRequestSchema,
   SubmitLaporanRequestSchema,
   VerifyLaporanRequestSchema,
 } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.ts";
@@ -33,8 +42,8 @@ import { evolve, type Status } from "./domain/laporan.ts";
 import { nomorLaporan, nomorPrefix } from "./domain/nomor.ts";
 import { type Penolakan, penolakan } from "./domain/penolakan.ts";
 import { decideSubmit, decideTransisi, type Keadaan, type Putusan, type Transisi } from "./domain/putusan.ts";
+import { statusEfekOf } from "./efek-messages.ts";
 import {
-  eventMessage,
   idOf,
   jenisOf,
   keptMessage,
@@ -44,12 +53,16 @@ import {
   statusOf,
   transisiMessage,
 } from "./messages.ts";
-import type { Laporan, LaporanStore, LaporanTransaction } from "./store.ts";
+import { pengirimanMessage } from "./pengiriman.ts";
+import { outboxEvent } from "./perubahan.ts";
+import type { AppendCommand, Laporan, LaporanStore, Peristiwa } from "./store.ts";
 
 export type Deps = {
   store: LaporanStore;
   wilayah: WilayahIndex;
   clock: () => Date;
+  /** Told of each committed command to the registry. */
+  onCommanded?: () => void;
 };
 
 /** What waits for each level. */
@@ -65,7 +78,12 @@ const VERSI_PART = /^\d{1,9}$/;
 
 type TransitionRequest = { requestId: string; name: string; etag: string };
 
-export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<typeof PelaporanService> {
+export function pelaporanService({
+  store,
+  wilayah,
+  clock,
+  onCommanded = () => {},
+}: Deps): ServiceImpl<typeof PelaporanService> {
   const keadaanOf = (ctx: HandlerContext, now: Date): Keadaan => ({
     pelaku: callerOf(ctx),
     waktu: now,
@@ -81,55 +99,56 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
     perintah: Transisi<IsiLaporan>,
   ): Promise<{ laporan: LaporanMessage }> {
     const id = idOf(request.name);
-    requireWilayah(ctx, await wilayahOf(id));
     const key = idempotencyKeyOf(callerOf(ctx).subject, schema, request);
-    const kept = await store.idempotently(key, LaporanSchema, async (tx) => {
-      const before = await tx.find(id);
+    return withSecondLook(async () => {
+      const { laporan: before, answered } = await store.lookUp(id, key);
       if (!before) throw notFound();
+      requireWilayah(ctx, before.kodeWilayah);
+      if (answered) return answerAgain(key, answered);
       if (request.etag !== String(before.versi)) {
         throw refuse("conflict", "ETAG_MISMATCH", "the report has changed; read it again before you decide");
       }
       // The clock of another process may be ahead, but events happen in the order of their numbers.
       const now = new Date(Math.max(clock().getTime(), before.diubah.getTime()));
-      return commit(ctx, tx, id, before, decideTransisi(perintah, before, keadaanOf(ctx, now)));
+      const peristiwa = decided(decideTransisi(perintah, before, keadaanOf(ctx, now)));
+      const command = appendOf(ctx, key, id, before, peristiwa);
+      await store.append(command);
+      if (command.laporan.efek?.status === "menunggu") onCommanded();
+      return { laporan: laporanMessage(id, command.laporan) };
     });
-    return answerOf(kept);
   }
 
   /**
    * What is kept for a repetition has no isi, or what is sensitive would lie about unsealed beside its column; it is read by the
    * version that was answered.
    */
-  async function answerOf(kept: LaporanMessage): Promise<{ laporan: LaporanMessage }> {
-    const isi = await store.isiOf(idOf(kept.name), Number(kept.etag));
-    if (isi) kept.isi = isi;
-    return { laporan: kept };
+  async function answerAgain(
+    key: IdempotencyKey,
+    stored: StoredAnswer,
+  ): Promise<{ laporan: LaporanMessage }> {
+    const laporan = fromBinary(LaporanSchema, replayed(key.fingerprint, stored));
+    const isi = await store.isiOf(idOf(laporan.name), Number(laporan.etag));
+    if (isi) laporan.isi = isi;
+    return { laporan };
   }
 
-  async function commit(
+  /** An event and what commits with it. */
+  function appendOf(
     ctx: HandlerContext,
-    tx: LaporanTransaction,
+    key: IdempotencyKey,
     id: string,
     before: Laporan | undefined,
-    putusan: Putusan<IsiLaporan>,
-  ): Promise<LaporanMessage> {
-    if (!putusan.ok) throw refusedBy(putusan.penolakan);
-    const { peristiwa } = putusan;
-    const after = evolve(before, peristiwa);
-    const { schema, message } = eventMessage(id, peristiwa, after);
-    const name = laporanName(id);
-    const event: OutboxEvent = {
-      topic: "laporan-events",
-      key: name,
-      subject: name,
-      id: uuidv7(),
-      type: schema.typeName,
-      time: peristiwa.waktu.toISOString(),
-      traceparent: actorOf(ctx).traceparent,
-      data: toBinary(schema, message),
+    peristiwa: Peristiwa,
+  ): AppendCommand {
+    const laporan = evolve(before, peristiwa);
+    return {
+      id,
+      peristiwa,
+      laporan,
+      event: outboxEvent(id, peristiwa, laporan, actorOf(ctx).traceparent),
+      audit: auditOf(ctx, laporanName(id), laporan.kodeWilayah, peristiwa.waktu),
+      answer: { key, response: toBinary(LaporanSchema, keptMessage(id, laporan)) },
     };
-    await tx.append(id, peristiwa, after, event, auditOf(ctx, name, after.kodeWilayah, peristiwa.waktu));
-    return keptMessage(id, after);
   }
 
   async function wilayahOf(id: string): Promise<string> {
@@ -151,15 +170,22 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
       const { kodeWilayah } = request;
       requireWilayah(ctx, kodeWilayah);
       const key = idempotencyKeyOf(callerOf(ctx).subject, SubmitLaporanRequestSchema, request);
-      const kept = await store.idempotently(key, LaporanSchema, async (tx) => {
+      return withSecondLook(async () => {
+        const answered = await store.answered(key);
+        if (answered) return answerAgain(key, answered);
         const keadaan = keadaanOf(ctx, clock());
+        const decideAs = (nomor: string) =>
+          decided(decideSubmit({ jenis: "submit", nomor, kodeWilayah, isi }, keadaan));
+        // Refused before it takes a number, which is then given in the transaction of the event.
+        decideAs("");
         const prefix = nomorPrefix(jenisOfIsi(isi), kodeWilayah, keadaan.tanggal);
-        // A report that is refused takes its number back with it: both are of this transaction.
-        const nomor = nomorLaporan(prefix, await tx.nextSerial(prefix));
-        const putusan = decideSubmit({ jenis: "submit", nomor, kodeWilayah, isi }, keadaan);
-        return commit(ctx, tx, uuidv7(), undefined, putusan);
+        const id = uuidv7();
+        const { laporan } = await store.appendNumbered({
+          prefix,
+          compose: (serial) => appendOf(ctx, key, id, undefined, decideAs(nomorLaporan(prefix, serial))),
+        });
+        return { laporan: laporanMessage(id, laporan) };
       });
-      return answerOf(kept);
     },
 
     verifyLaporan: (request, ctx) => decide(ctx, VerifyLaporanRequestSchema, request, { jenis: "verify" }),
@@ -182,12 +208,37 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
     cancelLaporan: (request, ctx) =>
       decide(ctx, CancelLaporanRequestSchema, request, { jenis: "cancel", alasan: request.alasan }),
 
+    correctLaporan: (request, ctx) =>
+      decide(ctx, CorrectLaporanRequestSchema, request, {
+        jenis: "correct",
+        isi: request.isi!,
+        alasan: request.alasan,
+        nomorPutusan: request.nomorPutusan,
+      }),
+
+    revokeLaporan: (request, ctx) =>
+      decide(ctx, RevokeLaporanRequestSchema, request, {
+        jenis: "revoke",
+        alasan: request.alasan,
+        nomorPutusan: request.nomorPutusan,
+      }),
+
+    cancelPerpindahan: (request, ctx) =>
+      decide(ctx, CancelPerpindahanRequestSchema, request, {
+        jenis: "cancelPerpindahan",
+        alasan: request.alasan,
+      }),
+
+    reapplyLaporan: (request, ctx) => decide(ctx, ReapplyLaporanRequestSchema, request, { jenis: "reapply" }),
+
     async getLaporan({ name, asOf }, ctx) {
       const id = idOf(name);
       await auditReading(ctx, id);
       const laporan = await store.find(id, asOf && timestampDate(asOf));
       if (!laporan) throw notFound();
-      return { laporan: laporanMessage(id, laporan) };
+      const message = laporanMessage(id, laporan);
+      if (!asOf) message.pengiriman = (await store.pengiriman(id)).map(pengirimanMessage);
+      return { laporan: message };
     },
 
     async listLaporan(request, ctx) {
@@ -204,7 +255,7 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
         throw refuseFields([{ field: "status", reason: "INBOX", description }]);
       }
       const status = kotakMasuk ? KOTAK_MASUK[role] : statusOf(request.status);
-      const filter = [kodeWilayah, kotakMasuk, status ?? "", request.jenis, umurDetik];
+      const filter = [kodeWilayah, kotakMasuk, status ?? "", request.jenis, umurDetik, request.efek];
       const position = readPageToken(request.pageToken, filter, [TIME_PART, UUID_PART]);
       if (kotakMasuk && status === undefined) return { laporan: [], nextPageToken: "" };
 
@@ -213,6 +264,7 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
         kodeWilayah,
         status,
         jenis: jenisOf(request.jenis),
+        efek: statusEfekOf(request.efek),
         dibuatSampai: umurDetik === 0 ? undefined : new Date(clock().getTime() - umurDetik * 1_000),
         limit: limit + 1,
         after: position && { dibuat: new Date(Number(position[0])), id: position[1]! },
@@ -240,6 +292,12 @@ export function pelaporanService({ store, wilayah, clock }: Deps): ServiceImpl<t
       };
     },
   };
+}
+
+/** What was decided; throws the refusal if it is one. */
+function decided(putusan: Putusan<IsiLaporan>): Peristiwa {
+  if (putusan.ok) return putusan.peristiwa;
+  throw refusedBy(putusan.penolakan);
 }
 
 function refusedBy({ sebab, violations }: Penolakan): Refused {

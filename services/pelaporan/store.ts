@@ -1,30 +1,35 @@
 // The port to where the events of reports are kept, and the state that they add up to.
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { AuditEntry } from "#chassis/audit.ts";
-import type { IdempotencyKey } from "#chassis/idempotency.ts";
+import type { IdempotencyKey, StoredAnswer } from "#chassis/idempotency.ts";
 import type { OutboxEvent } from "#chassis/outbox.ts";
 import type { IsiLaporan } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
+import type { JenisPerintah, StatusEfek } from "./domain/efek.ts";
 import type {
   JenisLaporan,
   JenisPeristiwa,
   Laporan as LaporanOf,
+  Peran,
   Peristiwa as PeristiwaOf,
   Status,
-  Tingkat,
 } from "./domain/laporan.ts";
+import type { Pengiriman } from "./domain/pengiriman.ts";
 
 export type Laporan = LaporanOf<IsiLaporan>;
 export type Peristiwa = PeristiwaOf<IsiLaporan>;
 
 /** A report as lists have it. */
-export type Ringkasan = Omit<Laporan, "isi" | "versiIsi" | "alasan" | "tingkat"> & { id: string };
+export type Ringkasan = Omit<Laporan, "isi" | "versiIsi" | "alasan" | "tingkat" | "efek" | "nomorPutusan"> & {
+  id: string;
+};
 
 /** An event as the history has it. */
 export type Riwayat = {
   versi: number;
   jenis: JenisPeristiwa;
   pelaku: string;
-  tingkat: Tingkat;
+  tingkat: Peran;
+  /** Of what concerns the effect alone. */
+  perintah: JenisPerintah | undefined;
   alasan: string;
   waktu: Date;
 };
@@ -35,6 +40,7 @@ export type ListQuery = {
   /** undefined for any. */
   status: Status | undefined;
   jenis: JenisLaporan | undefined;
+  efek: StatusEfek | undefined;
   /** First submitted then or before; undefined for any time. */
   dibuatSampai: Date | undefined;
   limit: number;
@@ -46,6 +52,8 @@ export type LaporanStore = {
   wilayahOf: (id: string) => Promise<string | undefined>;
   /** The fold of its events up to `asOf`; undefined when there was none. */
   find: (id: string, asOf?: Date) => Promise<Laporan | undefined>;
+  /** How far the systems outside were told of what it did last. */
+  pengiriman: (id: string) => Promise<Pengiriman[]>;
   /** What it said after event number `versi`; undefined when there is no such report. */
   isiOf: (id: string, versi: number) => Promise<IsiLaporan | undefined>;
   /** The first submitted first, then by id. */
@@ -54,31 +62,30 @@ export type LaporanStore = {
   history: (id: string, after: number, limit: number) => Promise<Riwayat[]>;
   /** One audit row by itself: of a reading. */
   audit: (entry: AuditEntry) => Promise<void>;
+  /** A report as {@link find} has it, and what this request was answered before; both as of one moment. */
+  lookUp: (id: string, key: IdempotencyKey) => Promise<{ laporan?: Laporan; answered?: StoredAnswer }>;
+  /** What this request was answered before. */
+  answered: (key: IdempotencyKey) => Promise<StoredAnswer | undefined>;
   /**
-   * Runs a mutation in a transaction of its own, once per request id; a repetition gets the first answer again.
-   * Throws Refused ABORTED if the id was used with another request.
-   */
-  idempotently: <Desc extends DescMessage>(
-    key: IdempotencyKey,
-    answer: Desc,
-    work: (tx: LaporanTransaction) => Promise<MessageShape<Desc>>,
-  ) => Promise<MessageShape<Desc>>;
-};
-
-/** What a mutation may do inside its transaction. */
-export type LaporanTransaction = {
-  /** The next serial of a number's prefix; the caller's transaction holds it. */
-  nextSerial: (prefix: string) => Promise<number>;
-  find: (id: string) => Promise<Laporan | undefined>;
-  /**
-   * Event, state, outbox and audit, or nothing. `laporan` is the state after the event.
+   * Event, contents, state, outbox, audit, kept answer and, if the event gives one, the command to the registry, or nothing.
    * Throws Refused ABORTED when another has added the event of this number.
    */
-  append: (
-    id: string,
-    peristiwa: Peristiwa,
-    laporan: Laporan,
-    event: OutboxEvent,
-    audit: AuditEntry,
-  ) => Promise<void>;
+  append: (command: AppendCommand) => Promise<void>;
+  /** The same for a new report, whose number is given in the same transaction: of one that fails none is lost. */
+  appendNumbered: (command: NumberedCommand) => Promise<AppendCommand>;
 };
+
+/** One event and all that commits with it. */
+export type AppendCommand = {
+  id: string;
+  peristiwa: Peristiwa;
+  /** The state after the event. */
+  laporan: Laporan;
+  event: OutboxEvent;
+  audit: AuditEntry;
+  /** What a repetition of the request is answered; undefined for what nobody has asked for. */
+  answer: { key: IdempotencyKey; response: Uint8Array } | undefined;
+};
+
+/** A first event: its report gets the next number of this prefix, and all the rest follows from that serial. */
+export type NumberedCommand = { prefix: string; compose: (serial: number) => AppendCommand };

@@ -1,9 +1,10 @@
 // The registry in PostgreSQL.
-import { appendToAudit } from "#chassis/audit.ts";
+import { appendToAudit, recordReadings } from "#chassis/audit.ts";
 import { createBatcher } from "#chassis/batcher.ts";
-import type { Database, Sql } from "#chassis/database.ts";
+import { type Database, isOfOneRow, type Sql } from "#chassis/database.ts";
 import { idempotently, isIdempotencyConflict } from "#chassis/idempotency.ts";
 import { appendToOutbox } from "#chassis/outbox.ts";
+import { pendudukEventId } from "#chassis/peristiwa-id.ts";
 import { Penduduk_Status as Status } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
 import { MAX_SERIAL } from "./domain/nik.ts";
 import { registerStatement } from "./register-statement.ts";
@@ -82,7 +83,7 @@ export function postgresPendudukStore(db: Database): PendudukStore {
       return rows.map(toRecord);
     },
 
-    audit: (entry) => appendToAudit(db, entry),
+    audit: recordReadings(db),
 
     async findKartuKeluarga(key, asOf) {
       const { rows } = await db.query({
@@ -182,15 +183,20 @@ export function pendudukTransaction(sql: Sql): PendudukTransaction {
     },
 
     async createKartuKeluarga(record, eventId) {
+      const members = record.anggota.map(({ id, shdk }) => ({
+        id,
+        shdk,
+        peristiwa: pendudukEventId(eventId, id),
+      }));
       await sql.query(
         `insert into kartu_keluarga (id, nomor_kk, alamat, kode_wilayah, created_at) values ($1, $2, $3, $4, $5)`,
         [record.id, record.nomorKk, record.alamat, record.kodeWilayah, record.createdAt],
       );
       await sql.query(
         `update penduduk p set kartu_keluarga = $1, shdk = m.shdk, revision = p.revision + 1, updated_at = $2,
-           perubahan_lokal = $4
-         from json_to_recordset($3::json) as m(id uuid, shdk smallint) where p.id = m.id`,
-        [record.id, record.createdAt, JSON.stringify(record.anggota), eventId],
+           perubahan_lokal = m.peristiwa
+         from json_to_recordset($3::json) as m(id uuid, shdk smallint, peristiwa uuid) where p.id = m.id`,
+        [record.id, record.createdAt, JSON.stringify(members)],
       );
     },
 
@@ -242,11 +248,6 @@ function mayBeRepetition(outcome: RegisterOutcome, { idempotency }: RegisterComm
 
 function asError(cause: unknown): Error {
   return cause instanceof Error ? cause : new Error(String(cause));
-}
-
-/** Class 22 (data), 23 (integrity) and a deadlock concern single rows; a lost connection concerns all. */
-function isOfOneRow(cause: unknown): boolean {
-  return cause instanceof Error && "code" in cause && /^(22|23|40)/.test(String(cause.code));
 }
 
 const COLUMNS = `p.id, p.nik, p.nama, p.alamat, p.kode_wilayah, p.tanggal_lahir::text, p.tempat_lahir, p.pekerjaan, p.rt,

@@ -30,7 +30,7 @@ with incoming as materialized (
     rt text, rw text, nama_ibu text, nama_ayah text, jenis_kelamin smallint, agama smallint, status_perkawinan smallint,
     golongan_darah smallint, status smallint, at timestamptz,
     event_id uuid, topic text, key text, type text, payload text, event_subject text, traceparent text,
-    actor text, role text, action text, request_id uuid, fingerprint text, response text)
+    actor text, role text, action text, keperluan text, kolom text[], request_id uuid, fingerprint text, response text)
 ), known as (
   select r.id, i.fingerprint, i.response
   from incoming r join idempotency i on i.subject = r.actor and i.request_id = r.request_id
@@ -49,8 +49,9 @@ with incoming as materialized (
   insert into outbox (id, aggregatetype, aggregateid, type, payload, subject, traceparent, created_at)
   select event_id, topic, key, type, decode(payload, 'base64'), event_subject, traceparent, at from fresh
 ), audited as (
-  insert into audit (created_at, subject, role, action, resource, wilayah, traceparent)
-  select at, actor, role, action, event_subject, kode_wilayah, traceparent from fresh
+  insert into audit (created_at, subject, role, action, resource, wilayah, traceparent, keperluan, kolom)
+  select at, actor, role, action, event_subject, kode_wilayah, traceparent, coalesce(keperluan, ''), coalesce(kolom, '{}')
+  from fresh
 ), answered as (
   insert into idempotency (subject, request_id, fingerprint, response)
   select actor, request_id, decode(fingerprint, 'base64'), decode(response, 'base64') from fresh where request_id is not null
@@ -89,6 +90,8 @@ function toRow({ record, event, audit, idempotency }: RegisterCommand) {
     actor: audit.subject,
     role: audit.role,
     action: audit.action,
+    keperluan: audit.keperluan,
+    kolom: audit.kolom,
     request_id: idempotency?.requestId,
     fingerprint: idempotency && base64(idempotency.fingerprint),
     response: idempotency && base64(idempotency.response),

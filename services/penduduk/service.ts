@@ -3,7 +3,7 @@ import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary }
 import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { v7 as uuidv7 } from "uuid";
-import type { AuditEntry } from "#chassis/audit.ts";
+import { type AuditEntry, kolomOf } from "#chassis/audit.ts";
 import { createLane } from "#chassis/batcher.ts";
 import { type Actor, actorOf, callerOf, requireWilayah } from "#chassis/caller.ts";
 import { civilDate } from "#chassis/civil-date.ts";
@@ -12,7 +12,8 @@ import { methodName } from "#chassis/interceptors.ts";
 import type { OutboxEvent } from "#chassis/outbox.ts";
 import { pageSizeOf, readPageToken, UUID_PART, writePageToken } from "#chassis/page-token.ts";
 import { refuse, refuseFields } from "#chassis/refusal.ts";
-import { kecamatanOf, NATION, provinsiOf, type WilayahIndex } from "#chassis/wilayah.ts";
+import { kecamatanOf, NATION, provinsiOf, type WilayahIndex, wilayahContains } from "#chassis/wilayah.ts";
+import { AnggotaKeluargaSchema, KartuKeluargaSchema } from "#gen/lampid/penduduk/v1/kartu_keluarga_pb.ts";
 import {
   BiodataDiperbaruiSchema,
   KartuKeluargaDibuatSchema,
@@ -31,6 +32,7 @@ import {
   RegisterPendudukRequestSchema,
   UpdateBiodataRequestSchema,
   UpdateBiodataResponseSchema,
+  VerifyKtpRequestSchema,
 } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
 import { biodataChange, checkBiodataChange, snakeCase } from "./biodata.ts";
 import { checkFamily, headFirst } from "./domain/kartu-keluarga.ts";
@@ -78,6 +80,19 @@ const SERIAL_LANE = { maxInFlight: 3, maxQueue: 5_000 };
 export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<typeof PendudukService> {
   const toMessage = (record: PendudukRecord) => pendudukMessage(record, wilayah);
   const takeSerial = createLane(SERIAL_LANE);
+
+  const readingOf = (ctx: HandlerContext, resource: string, kodeWilayah: string, kolom: string[]) => ({
+    ...auditOf(ctx, actorOf(ctx), resource, kodeWilayah, clock()),
+    kolom,
+  });
+
+  /** A resident on the way to who asked; on record before. */
+  async function shown(ctx: HandlerContext, record: PendudukRecord) {
+    const penduduk = toMessage(record);
+    const kolom = kolomOf(PendudukSchema, penduduk);
+    await store.audit([readingOf(ctx, penduduk.name, record.kodeWilayah, kolom)]);
+    return penduduk;
+  }
 
   return {
     async registerPenduduk(request, ctx) {
@@ -129,7 +144,10 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
       const outcome = await store.register({
         record,
         event,
-        audit: auditOf(ctx, actor, name, record.kodeWilayah, now),
+        audit: {
+          ...auditOf(ctx, actor, name, record.kodeWilayah, now),
+          kolom: kolomOf(PendudukSchema, penduduk),
+        },
         idempotency: fingerprint && { requestId, fingerprint, response: toBinary(PendudukSchema, penduduk) },
       });
       switch (outcome.kind) {
@@ -198,11 +216,11 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
     },
 
     async getPenduduk({ name }, ctx) {
-      return { penduduk: toMessage(visible(ctx, await store.findById(idOf(name)))) };
+      return { penduduk: await shown(ctx, visible(ctx, await store.findById(idOf(name)))) };
     },
 
     async lookupPenduduk({ nik }, ctx) {
-      return { penduduk: toMessage(visible(ctx, await store.findByNik(nik))) };
+      return { penduduk: await shown(ctx, visible(ctx, await store.findByNik(nik))) };
     },
 
     async searchPenduduk(request, ctx) {
@@ -219,8 +237,13 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
       const found = await store.search({ nama, tanggalLahir, kodeWilayah, limit: limit + 1, after });
       const page = found.slice(0, limit);
       const last = page.at(-1);
+      const residents = page.map(({ record }) => record).filter(isSeenBy(callerOf(ctx).wilayah));
+      const penduduk = residents.map(toMessage);
+      await store.audit(
+        penduduk.map((each) => readingOf(ctx, each.name, each.kodeWilayah, kolomOf(PendudukSchema, each))),
+      );
       return {
-        penduduk: page.map(({ record }) => toMessage(record)),
+        penduduk,
         nextPageToken:
           found.length > limit && last ? writePageToken([last.similarity, last.record.id], filter) : "",
       };
@@ -264,7 +287,8 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
           throw refusedBy({ sebab: "IN_TRANSIT", subjek: biodata.name });
         }
         await tx.update(id, change, now, event.id);
-        await tx.append(event, auditOf(ctx, actor, biodata.name, before.kodeWilayah, now));
+        const kolom = Object.keys(change).map(snakeCase);
+        await tx.append(event, { ...auditOf(ctx, actor, biodata.name, before.kodeWilayah, now), kolom });
         const after = { ...before, ...change, revision: before.revision + 1, updatedAt: now };
         return create(UpdateBiodataResponseSchema, { penduduk: toMessage(after) });
       });
@@ -317,8 +341,10 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
           waktu: timestampFromDate(now),
         });
         await tx.createKartuKeluarga(record, event.id);
-        await tx.append(event, auditOf(ctx, actor, name, record.kodeWilayah, now));
-        return create(CreateKartuKeluargaResponseSchema, { kartuKeluarga: kartuKeluargaMessage(record) });
+        const kartuKeluarga = kartuKeluargaMessage(record);
+        const kolom = kolomOf(KartuKeluargaSchema, kartuKeluarga);
+        await tx.append(event, { ...auditOf(ctx, actor, name, record.kodeWilayah, now), kolom });
+        return create(CreateKartuKeluargaResponseSchema, { kartuKeluarga });
       };
       return takeSerial(() => store.idempotently(key, CreateKartuKeluargaResponseSchema, work));
     },
@@ -329,12 +355,29 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
       const now = visible(ctx, await store.findKartuKeluarga(key));
       const record = asOf ? await store.findKartuKeluarga(key, timestampDate(asOf)) : now;
       if (!record) throw refuse("notFound", "NOT_FOUND", "there was no such record at that time");
-      return { kartuKeluarga: kartuKeluargaMessage(record) };
+      const kartuKeluarga = kartuKeluargaMessage(record);
+      await store.audit([
+        readingOf(ctx, kartuKeluarga.name, record.kodeWilayah, kolomOf(KartuKeluargaSchema, kartuKeluarga)),
+        ...kartuKeluarga.anggota.map((each) =>
+          readingOf(ctx, each.penduduk, record.kodeWilayah, kolomOf(AnggotaKeluargaSchema, each)),
+        ),
+      ]);
+      return { kartuKeluarga };
     },
 
-    async verifyKtp(request) {
+    async verifyKtp(request, ctx) {
       const record = await store.findByNik(request.nik);
-      if (record?.status !== Status.AKTIF) return { found: false };
+      const isFound = record?.status === Status.AKTIF;
+      // That there is nobody is also told of somebody: who asks for many NIKs is to be seen.
+      await store.audit([
+        readingOf(
+          ctx,
+          isFound ? pendudukName(record.id) : "penduduk",
+          record?.kodeWilayah ?? "",
+          kolomOf(VerifyKtpRequestSchema, request),
+        ),
+      ]);
+      if (!isFound) return { found: false };
       return {
         found: true,
         nama: cocok(compareText(request.nama, record.nama)),
@@ -353,7 +396,7 @@ export function pendudukService({ store, wilayah, clock }: Deps): ServiceImpl<ty
       const limit = Math.min(request.batchSize || EXPORT_BATCH, EXPORT_BATCH);
       let after = readExportCursor(request.cursor, kodeWilayah);
       // Before the first row: who was given data must be on record even if the stream breaks.
-      await store.audit(auditOf(ctx, actorOf(ctx), `wilayah/${kodeWilayah}`, kodeWilayah, clock()));
+      await store.audit([readingOf(ctx, `wilayah/${kodeWilayah}`, kodeWilayah, [...fields])]);
       const toExported = exportMessageOf(fields, wilayah);
       while (!ctx.signal.aborted) {
         const records = await store.exportAfter(kodeWilayah, after, limit);
@@ -372,6 +415,14 @@ function visible<T extends { kodeWilayah: string }>(ctx: HandlerContext, record:
   if (!record) throw refuse("notFound", "NOT_FOUND", "there is no such record");
   requireWilayah(ctx, record.kodeWilayah);
   return record;
+}
+
+/**
+ * Whether an officer may see where a resident lives. The policy lets a kelurahan search its kecamatan, for residents of whom no more
+ * is known: those it finds, and its own, and no neighbour's.
+ */
+function isSeenBy(own: string): (record: { kodeWilayah: string }) => boolean {
+  return ({ kodeWilayah }) => wilayahContains(own, kodeWilayah) || kodeWilayah === kecamatanOf(own);
 }
 
 /** What is stored as it was said; the rest of a registration is decided upon. */

@@ -113,8 +113,8 @@ export type PendudukStore = {
     key: { id: string } | { nomorKk: string },
     asOf?: Date,
   ) => Promise<KartuKeluargaRecord | undefined>;
-  /** One audit row by itself: of a reading, which changes nothing that it could commit with. */
-  audit: (entry: AuditEntry) => Promise<void>;
+  /** Puts a reading on record, which changes nothing that its rows could commit with. Await it before the answer. */
+  audit: (entries: readonly AuditEntry[]) => Promise<void>;
   /**
    * Runs a mutation in a transaction of its own, once per request id; a repetition gets the first answer again.
    * Throws Refused ABORTED if the id was used with another request.
@@ -134,7 +134,7 @@ export type PendudukTransaction = {
   findByNikForUpdate: (niks: readonly string[]) => Promise<PendudukRecord[]>;
   /** `eventId` tells of the change; until the hub acknowledges it, no row of the hub overwrites the resident. */
   update: (id: string, change: BiodataChange, at: Date, eventId: string) => Promise<void>;
-  /** The same holds for the members. */
+  /** The same holds for the members, each under an id of their own ({@link pendudukEventId}): the hub acknowledges one by one. */
   createKartuKeluarga: (record: KartuKeluargaRecord, eventId: string) => Promise<void>;
   append: (event: OutboxEvent, audit: AuditEntry) => Promise<void>;
 };

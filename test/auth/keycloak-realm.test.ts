@@ -50,10 +50,13 @@ test("neither file holds a secret: where one belongs there is a variable, which 
   }
   const withoutDefault = placeholders(text).filter(([, , fallback]) => fallback === undefined);
   assert.deepEqual(withoutDefault.map(([, name]) => name).sort(), [
+    "LAMPID_DOKUMEN_CLIENT_SECRET",
     "LAMPID_INTEGRASI_CLIENT_SECRET",
     "LAMPID_ISSUER_ADMIN_CLIENT_SECRET",
     "LAMPID_ISSUER_CLIENT_SECRET",
     "LAMPID_MITRA_CLIENT_SECRET",
+    "LAMPID_NOTIFIKASI_CLIENT_SECRET",
+    "LAMPID_PELAPORAN_CLIENT_SECRET",
   ]);
 });
 
@@ -103,6 +106,9 @@ test("each client has the one grant it is for; those that Keycloak adds to a rea
     [LOGIN_CLIENT_ID]: "directAccessGrantsEnabled",
     "lampid-admin": "serviceAccountsEnabled",
     integrasi: "serviceAccountsEnabled",
+    notifikasi: "serviceAccountsEnabled",
+    dokumen: "serviceAccountsEnabled",
+    pelaporan: "serviceAccountsEnabled",
     mitra: "serviceAccountsEnabled",
     account: "off",
     "account-console": "off",

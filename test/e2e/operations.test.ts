@@ -30,14 +30,25 @@ const SERVICES: Record<string, string[]> = {
   ],
   statistik: ["lampid.statistik.v1.StatistikService"],
   notifikasi: ["lampid.notifikasi.v1.NotifikasiService"],
-  pelaporan: ["lampid.pelaporan.v1.PelaporanService"],
-  integrasi: ["google.longrunning.Operations", "lampid.integrasi.v1.SinkronisasiService"],
+  pelaporan: [
+    "lampid.pelaporan.v1.PelaporanInternalService",
+    "lampid.pelaporan.v1.PelaporanService",
+    "lampid.pelaporan.v1.PemeliharaanService",
+  ],
+  integrasi: [
+    "google.longrunning.Operations",
+    "lampid.integrasi.v1.PengirimanService",
+    "lampid.integrasi.v1.SinkronisasiService",
+  ],
+  dokumen: ["lampid.dokumen.v1.DokumenService"],
   dukcapil: ["lampid.dukcapil.v1.DukcapilHubService"],
 };
 /** What the mesh offers to itself alone. */
 const INTERNAL = [
+  "lampid.pelaporan.v1.PemeliharaanService",
   "lampid.penggabungan.v1.PenggabunganService",
   "lampid.peristiwa.v1.PeristiwaService",
+  "lampid.pelaporan.v1.PelaporanInternalService",
   "lampid.dukcapil.v1.DukcapilHubService",
 ];
 SERVICES.gateway = Object.values(SERVICES)
@@ -160,6 +171,15 @@ describe("npm run token", () => {
     assert.equal(failed.code, 1);
     assert.match(failed.stderr, /^token: nobody-here: .+\n$/);
   });
+});
+
+test("npm run rebuild makes the list of reports again from their events, and says what it mended", async () => {
+  const args = ["run", "-s", "rebuild", "--", "pelaporan"];
+  const { stdout } = await run("npm", args, {
+    cwd: ROOT,
+    env: { ...process.env, LAMPID_DATA_DIR: mesh.dataDir },
+  });
+  assert.match(stdout, /^\d+ reports of \d+ events: 0 rows mended, 0 removed; [\d.]+ s\n$/);
 });
 
 describe("the admin port", () => {

@@ -15,8 +15,8 @@ import { assertStatus, assertStatusBody, login, type RestClient, restClient } fr
 
 /** Those that keep something there. The others depend on no database, or on another, and serve on. */
 const DEPENDENT = isCluster()
-  ? ["penduduk", "pelaporan", "notifikasi", "integrasi"]
-  : ["auth", "penduduk", "pelaporan", "statistik", "notifikasi", "integrasi"];
+  ? ["penduduk", "pelaporan", "notifikasi", "integrasi", "dokumen"]
+  : ["auth", "penduduk", "pelaporan", "statistik", "notifikasi", "integrasi", "dokumen"];
 const ALL = PROCESSES.map(({ name }) => name);
 
 const seed = testSeed();

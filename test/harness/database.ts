@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
+import type { Sql } from "#chassis/database.ts";
 import { createLogger } from "#chassis/log.ts";
 import { chassisMigrations, migrate } from "#chassis/migrate.ts";
 import { type Postgres, startPostgres } from "../../services/mesh/postgres.ts";
@@ -22,7 +23,7 @@ let inUse = 0;
  * Drop it in `after`; the last drop also ends a server that was started for this file alone.
  */
 export async function createTestDatabase(
-  service: "penduduk" | "pelaporan" | "statistik" | "notifikasi" | "integrasi" | "auth" | "bus",
+  service: "penduduk" | "pelaporan" | "statistik" | "notifikasi" | "integrasi" | "dokumen" | "auth" | "bus",
 ): Promise<TestDatabase> {
   inUse++;
   server ??= useServer();
@@ -45,6 +46,13 @@ export async function createTestDatabase(
       await stop();
     },
   };
+}
+
+/** Empties tables between tests; the audit too, which lets nobody else do so. */
+export async function emptyTables(db: Sql, tables: string): Promise<void> {
+  await db.query(
+    `alter table audit disable trigger user; truncate ${tables} cascade; alter table audit enable trigger user`,
+  );
 }
 
 /** Starts a PostgreSQL in a temporary folder, for tests only; with settings in place of the embedded profile's. */

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Client } from "@connectrpc/connect";
 import { createWireClient } from "#chassis/wire/client.ts";
+import type { WireTransport } from "#chassis/wire/types.ts";
 import { createWireTransport } from "#chassis/wire/wire.ts";
 import { DukcapilHubService } from "#gen/lampid/dukcapil/v1/dukcapil_hub_service_pb.ts";
 import { eventually } from "./eventually.ts";
@@ -27,14 +28,12 @@ export async function serviceToken({ dataDir, urls }: SyncMesh): Promise<string>
   return answer.access_token;
 }
 
-/** The hub as integrasi calls it; close the transport when done. */
-export async function openHub(
-  mesh: SyncMesh,
-): Promise<{ hub: Client<typeof DukcapilHubService>; close: () => void }> {
+/** To a process of the mesh, as integrasi calls it; close it when done. */
+export async function serviceTransport(mesh: SyncMesh, name: string): Promise<WireTransport> {
   const token = await serviceToken(mesh);
-  const transport = createWireTransport({
+  return createWireTransport({
     wire: "grpc-js",
-    baseUrl: mesh.urls.dukcapil!,
+    baseUrl: mesh.urls[name]!,
     readMaxBytes: 16 * 1024 * 1024,
     interceptors: [
       (next) => async (req) => {
@@ -43,6 +42,13 @@ export async function openHub(
       },
     ],
   });
+}
+
+/** The hub as integrasi calls it; close the transport when done. */
+export async function openHub(
+  mesh: SyncMesh,
+): Promise<{ hub: Client<typeof DukcapilHubService>; close: () => void }> {
+  const transport = await serviceTransport(mesh, "dukcapil");
   return { hub: createWireClient(DukcapilHubService, transport), close: transport.close };
 }
 
@@ -71,4 +77,19 @@ export async function assertStatisticsAgree(sql: Sql): Promise<void> {
     return JSON.stringify(counted) === JSON.stringify(registry);
   }, 30_000).catch(() => {});
   assert.deepEqual(counted, registry);
+}
+
+/** Waits until everything that the registry has told of is accepted by every system outside. */
+export async function assertForwarded(sql: Sql): Promise<void> {
+  await eventually(async () => {
+    const told = await sql.number(
+      "penduduk",
+      "select count(*) from outbox where type ~ 'PendudukTerdaftar|BiodataDiperbarui|KartuKeluargaDibuat|PeristiwaBerlaku'",
+    );
+    const [{ heard, waiting }] = await sql.rows(
+      "integrasi",
+      `select (select count(*)::int from inbox) as heard, count(*)::int as waiting from pengiriman where status <> 2`,
+    );
+    return heard === told && waiting === 0;
+  }, 60_000);
 }

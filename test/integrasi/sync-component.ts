@@ -26,7 +26,7 @@ import { sinkronisasiService } from "../../services/integrasi/service.ts";
 import type { Pemutus } from "../../services/integrasi/store.ts";
 import { openWatches } from "../../services/integrasi/watch.ts";
 import { as, componentClient } from "../harness/component.ts";
-import { createTestDatabase, type TestDatabase } from "../harness/database.ts";
+import { createTestDatabase, emptyTables, type TestDatabase } from "../harness/database.ts";
 import { startFakeHub } from "./fake-hub.ts";
 import { startFakeRegistry } from "./fake-registry.ts";
 
@@ -61,7 +61,7 @@ export async function startComponent(
   { test, db }: { test: TestDatabase; db: Database },
   { rows, ukuran = UKURAN, stallMs = 5_000, streams = 2, batasKarantinaPersen = 5 }: ComponentOptions,
 ) {
-  await db.query("truncate sinkronisasi, bagian, karantina, audit, idempotency");
+  await emptyTables(db, "sinkronisasi, bagian, karantina, audit, idempotency");
   const hub = await startFakeHub(rows);
   const registry = await startFakeRegistry();
   const lines: string[] = [];

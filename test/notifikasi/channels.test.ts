@@ -10,9 +10,11 @@ import type { PesanRecord } from "../../services/notifikasi/store.ts";
 
 const pesan: PesanRecord = {
   id: "01a1f893-eb73-7441-9801-f5e243fe757a",
+  penerima: "petugas",
   kanal: "email",
   templat: "pendaftaran_baru",
   kodeWilayah: "32.01.01",
+  laporan: "",
   isi: "Pendaftaran baru: Ma'ruf Sañjaya (320101********01), Cibinong, Jawa Barat.",
   status: "antre",
   percobaan: 0,
@@ -126,6 +128,14 @@ describe("e-mail", () => {
     }
   });
 
+  test("to a reporter goes to their address, and says in words what it is of", async () => {
+    const { mails, port } = await smtpServer();
+    const message = { ...pesan, penerima: "pelapor", templat: "laporan_disahkan" } as const;
+    await email(port).send(message, "budi@contoh.example");
+    assert.deepEqual(mails[0]!.to, ["budi@contoh.example"]);
+    assert.match(mails[0]!.data, /^Subject: e-LAMPID: laporan disahkan\r$/m);
+  });
+
   test("authenticates with the user and password of the URL", async () => {
     const { mails, port } = await smtpServer();
     await email(port, { userinfo: "petugas:rahasia@" }).send(pesan);
@@ -211,6 +221,12 @@ describe("SMS", () => {
         Body: pesan.isi,
       });
     }
+  });
+
+  test("to a reporter goes to their number", async () => {
+    const { requests, port } = await twilioServer();
+    await (await sms(port)).send({ ...pesan, penerima: "pelapor" }, "+628111222333");
+    assert.equal(requests[0]!.form.get("To"), "+628111222333");
   });
 
   test("that the provider refuses is a failure, tried once: repetitions are the queue's business", async () => {

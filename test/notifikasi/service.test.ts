@@ -15,6 +15,7 @@ import {
 } from "#gen/lampid/notifikasi/v1/notifikasi_service_pb.ts";
 import { PendudukTerdaftarSchema } from "#gen/lampid/penduduk/v1/penduduk_events_pb.ts";
 import { announceRegistrations, announceRoutes } from "../../services/notifikasi/consumer.ts";
+import { postgresPreferensiStore } from "../../services/notifikasi/postgres-preferensi-store.ts";
 import { postgresPesanStore } from "../../services/notifikasi/postgres-store.ts";
 import { notifikasiService } from "../../services/notifikasi/service.ts";
 import type { PesanStore } from "../../services/notifikasi/store.ts";
@@ -38,14 +39,18 @@ before(async () => {
   database = await createTestDatabase("notifikasi");
   db = openDatabase({ url: database.url, name: "test", log: createLogger("test", "silent") });
   store = postgresPesanStore(db);
-  const shared = { store, clock: () => NOW, onQueued: () => void queued++ };
+  const preferensi = postgresPreferensiStore(db);
+  const shared = { store, preferensi, clock: () => NOW, onQueued: () => void queued++ };
   handle = announceRegistrations({ ...shared, wilayah: loadWilayah(), kanal: "email" });
   handleRoutes = announceRoutes({ ...shared, kanal: "email" });
-  client = await componentClient(NotifikasiService, notifikasiService(shared));
+  client = await componentClient(
+    NotifikasiService,
+    notifikasiService({ ...shared, hasKanal: (kanal) => kanal !== "sms" }),
+  );
 });
 
 beforeEach(async () => {
-  await db.query("truncate pesan, inbox");
+  await db.query("truncate pesan, preferensi, inbox");
   queued = 0;
 });
 
@@ -200,7 +205,7 @@ describe("ListPesan", () => {
     const { pesan } = await list({ kodeWilayah: "32.01.01" }, supervisor);
     assert.equal(pesan.length, 2);
     const id = pesan[0]!.name.slice("pesan/".length);
-    await store.record([{ id, status: "terkirim", at: NOW }]);
+    await store.record([{ id, status: "terkirim", at: NOW, kanal: "email" }]);
     const sent = await list({ kodeWilayah: "32.01", status: Status.TERKIRIM }, kota);
     assert.deepEqual(
       sent.pesan.map(({ name, percobaan }) => [name, percobaan]),
@@ -251,7 +256,7 @@ describe("ResendPesan", () => {
     const name = await givenUp();
     await client.resendPesan({ name }, kota);
     await assertRefused(client.resendPesan({ name }, kota), "FailedPrecondition", "NOT_DEAD_LETTERED");
-    await store.record([{ id: name.slice("pesan/".length), status: "terkirim", at: NOW }]);
+    await store.record([{ id: name.slice("pesan/".length), status: "terkirim", at: NOW, kanal: "email" }]);
     await assertRefused(client.resendPesan({ name }, kota), "FailedPrecondition", "NOT_DEAD_LETTERED");
   });
 

@@ -52,6 +52,44 @@ export function pesanStoreContract(name: string, underTest: () => PesanStoreUnde
       assert.equal((await everything()).length, 2);
     });
 
+    test("an event makes one message for each receiver and channel, however often it comes", async () => {
+      const eventId = randomUUID();
+      const laporan = `laporan/${randomUUID()}`;
+      const made = () => [
+        newPesan({ eventId, laporan, kanal: "email" }),
+        newPesan({ eventId, laporan, kanal: "sms" }),
+        newPesan({ eventId, laporan, kanal: "", penerima: "pelapor" }),
+      ];
+      await store.enqueue([...made(), ...made()]);
+      await replica.enqueue(made());
+      const found = await everything();
+      assert.deepEqual(found.map(({ penerima, kanal, laporan }) => [penerima, kanal, laporan]).sort(), [
+        ["pelapor", "", laporan],
+        ["petugas", "email", laporan],
+        ["petugas", "sms", laporan],
+      ]);
+    });
+
+    test("a message to a reporter has the channel that it went by, or none when it was not sent", async () => {
+      const pesan = [1, 2].map(() => newPesan({ kanal: "", penerima: "pelapor" }));
+      await store.enqueue(pesan);
+      const [a, b] = pesan.map(({ id }) => id) as [string, string];
+      await store.record([
+        { id: a, status: "terkirim", at: NOW, kanal: "sms" },
+        { id: b, status: "tidak_dikirim" },
+      ]);
+      const found = await Promise.all([a, b].map((id) => store.find(id)));
+      assert.deepEqual(
+        found.map((each) => [each!.status, each!.kanal, each!.percobaan]),
+        [
+          ["terkirim", "sms", 1],
+          ["tidak_dikirim", "", 0],
+        ],
+      );
+      assert.deepEqual(await idsDue(later(60_000)), []);
+      assert.equal(await store.requeue(b, NOW), false);
+    });
+
     test("batches at once, in two processes, in another order, make one message an event", async () => {
       const events = Array.from({ length: 200 }, () => randomUUID());
       await Promise.all(
@@ -81,7 +119,7 @@ export function pesanStoreContract(name: string, underTest: () => PesanStoreUnde
       assert.equal(waiting!.percobaan, 1);
       assert.equal(waiting!.kesalahan, "Error X");
       assert.deepEqual(await idsDue(later(5_000)), [pesan.id]);
-      await store.record([{ id: pesan.id, status: "terkirim", at: later(5_001) }]);
+      await store.record([{ id: pesan.id, status: "terkirim", at: later(5_001), kanal: "log" }]);
       const sent = await store.find(pesan.id);
       assert.equal(sent!.status, "terkirim");
       assert.equal(sent!.percobaan, 2);
@@ -126,7 +164,7 @@ export function pesanStoreContract(name: string, underTest: () => PesanStoreUnde
       await store.enqueue(pesan);
       const [a, b, c, d] = pesan.map(({ id }) => id) as [string, string, string, string];
       await store.record([
-        { id: a, status: "terkirim", at: NOW },
+        { id: a, status: "terkirim", at: NOW, kanal: "log" },
         { id: b, status: "gagal", kesalahan: "Error" },
         { id: c, status: "antre", kesalahan: "Error", nextTryAt: later(1) },
         { id: d, status: "tertunda", nextTryAt: later(1) },
@@ -151,7 +189,7 @@ export function pesanStoreContract(name: string, underTest: () => PesanStoreUnde
         pesan.push(newPesan({ kodeWilayah }));
       }
       await store.enqueue(pesan);
-      await store.record([{ id: pesan[0]!.id, status: "terkirim", at: NOW }]);
+      await store.record([{ id: pesan[0]!.id, status: "terkirim", at: NOW, kanal: "log" }]);
       const list = async (over: Partial<Parameters<PesanStore["list"]>[0]>) =>
         (
           await store.list({
@@ -186,9 +224,11 @@ function newPesan(over: Partial<NewPesan> = {}): NewPesan {
   return {
     id: uuidv7(),
     eventId: randomUUID(),
+    penerima: "petugas",
     kanal: "log",
     templat: "pendaftaran_baru",
     kodeWilayah: "32.01.01.1006",
+    laporan: "",
     isi: "Pendaftaran baru",
     createdAt: NOW,
     ...over,

@@ -6,7 +6,9 @@ import { type Database, openDatabase } from "#chassis/database.ts";
 import { createLogger } from "#chassis/log.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import {
+  Pindah_AlasanPindah as AlasanPindah,
   type IsiLaporanSchema,
+  Pindah_Klasifikasi as Klasifikasi,
   Kelahiran_Penolong as Penolong,
   Kematian_Sebab as Sebab,
 } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
@@ -29,7 +31,9 @@ export const pusat = as("admin_pusat", "ID");
 
 export type Reports = Awaited<ReturnType<typeof openReports>>;
 
-export async function openReports(options: ComponentOptions = {}) {
+export type ReportsOptions = ComponentOptions & { onCommanded?: () => void };
+
+export async function openReports({ onCommanded = () => {}, ...options }: ReportsOptions = {}) {
   const database = await createTestDatabase("pelaporan");
   const db = openDatabase({ url: database.url, name: "test", log: createLogger("test", "silent") });
   const wilayah = loadWilayah();
@@ -38,7 +42,12 @@ export async function openReports(options: ComponentOptions = {}) {
     sql: Database,
     change: (store: LaporanStore) => LaporanStore = (store) => store,
   ): ServiceImpl<typeof PelaporanService> =>
-    pelaporanService({ store: change(postgresLaporanStore(sql)), wilayah, clock: () => new Date(now) });
+    pelaporanService({
+      store: change(postgresLaporanStore(sql)),
+      wilayah,
+      clock: () => new Date(now),
+      onCommanded,
+    });
   const client = await componentClient(PelaporanService, serviceOn(db), options);
 
   return {
@@ -133,6 +142,24 @@ export function kematian(over: object = {}): Isi {
         tempatKematian: "Cibinong",
         sebab: Sebab.SAKIT_ATAU_TUA,
         saksi: { nik: "3201010101700001", nama: "Ali" },
+        ...over,
+      },
+    },
+  };
+}
+
+/** Into another kabupaten, so by way of transit. */
+export function pindah(over: object = {}): Isi {
+  return {
+    pelapor,
+    formulir: {
+      case: "pindah",
+      value: {
+        nomorKk: "3201010101200001",
+        kodeWilayahTujuan: "32.04.05.2001",
+        alamatTujuan: "Jalan Melati 5",
+        klasifikasi: Klasifikasi.ANTAR_KABUPATEN,
+        alasan: AlasanPindah.PEKERJAAN,
         ...over,
       },
     },

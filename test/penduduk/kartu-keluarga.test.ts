@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
 import { fromBinary } from "@bufbuild/protobuf";
+import { pendudukEventId } from "#chassis/peristiwa-id.ts";
 import { KartuKeluargaDibuatSchema } from "#gen/lampid/penduduk/v1/penduduk_events_pb.ts";
 import { type Penduduk, Penduduk_Shdk as Shdk } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
 import { as, assertRefused, assertViolations } from "../harness/component.ts";
@@ -79,6 +80,22 @@ test("a new card is told of once, and audited once", async () => {
   const told = fromBinary(KartuKeluargaDibuatSchema, rows[0].payload);
   assert.deepEqual(told.anggota, [head.name, child.name]);
   assert.ok(!rows[0].payload.toString().includes(head.nik));
+});
+
+test("each member of a new card waits for the hub under an id of their own", async () => {
+  const [head, child] = [await registered(), await registered()];
+  const { kartuKeluarga: card } = await create([head, child]);
+  const { rows: told } = await registry.db.query("select id from outbox where aggregateid = $1", [
+    card!.name,
+  ]);
+  const { rows } = await registry.db.query(
+    "select 'penduduk/' || id as name, perubahan_lokal as id from penduduk where nik = any($1)",
+    [[head.nik, child.nik]],
+  );
+  const waits = new Map(rows.map(({ name, id }) => [name, id]));
+  for (const { name } of [head, child]) {
+    assert.equal(waits.get(name), pendudukEventId(told[0].id, name.slice("penduduk/".length)));
+  }
 });
 
 test("a family has exactly one head, nobody twice, and at least one member", async () => {

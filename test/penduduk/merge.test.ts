@@ -24,7 +24,7 @@ import { createCourtesy } from "../../services/penduduk/penggabungan/courtesy.ts
 import { sidikOf } from "../../services/penduduk/penggabungan/put-aside.ts";
 import { penggabunganService } from "../../services/penduduk/penggabungan/service.ts";
 import { as, assertRefused, collect, componentClient } from "../harness/component.ts";
-import { createTestDatabase, type TestDatabase } from "../harness/database.ts";
+import { createTestDatabase, emptyTables, type TestDatabase } from "../harness/database.ts";
 import { batchOf, batchOfBytes, hubRow, hubRows } from "./hub-batch.ts";
 
 const integrasi = as("service", "ID");
@@ -52,8 +52,10 @@ after(async () => {
   await testDatabase?.drop();
 });
 beforeEach(async () => {
-  await db.query(`truncate penduduk, kartu_keluarga, riwayat_keanggotaan, riwayat_kartu_keluarga, hub_disisihkan,
-    penggabungan_batch, outbox, audit cascade`);
+  await emptyTables(
+    db,
+    `penduduk, kartu_keluarga, riwayat_keanggotaan, riwayat_kartu_keluarga, hub_disisihkan, penggabungan_batch, outbox, audit`,
+  );
 });
 
 type Flags = { ujiCoba?: boolean; paksa?: boolean; koreksi?: boolean; sinkronisasi?: string };
@@ -337,6 +339,34 @@ describe("a change made here", () => {
       versi: 91,
     });
     await assertAgreesWithHub([hubRow(1, { versi: 91n }), hubRow(2), hubRow(3)]);
+  });
+
+  test("is read as the hub is to have it, under the id by which it waits, with the others as the hub has them", async () => {
+    // Only this registry knows them.
+    const here = hubRow(4, { nomorKk: "", shdk: 0 });
+    await mergeRows([here], { koreksi: true });
+    await db.query("update penduduk set perubahan_lokal = $1 where id_hub is null", [EVENT]);
+    const stored = await db.query(
+      "select 'penduduk/' || id as name from penduduk order by id_hub nulls last",
+    );
+    const names = stored.rows.map(({ name }) => name);
+    const nobody = "penduduk/00000000-0000-7000-8000-000000000000";
+    const { penduduk } = await client.readPenduduk({ penduduk: [...names, nobody] }, integrasi);
+    const byName = new Map(penduduk.map((each) => [each.name, each.penduduk!]));
+    assert.deepEqual(
+      names.map((name) => byName.get(name)),
+      [
+        { ...hubRow(1), nama: "Diubah", peristiwa: EVENT },
+        hubRow(2),
+        hubRow(3),
+        { ...here, id: 0n, versi: 0n, peristiwa: EVENT },
+      ],
+    );
+    assert.equal(byName.size, 4, "who is not there is left out");
+    await assertRefused(
+      client.readPenduduk({ penduduk: names }, as("admin_pusat", "ID")),
+      "PermissionDenied",
+    );
   });
 
   test("gives way when a person says so", async () => {

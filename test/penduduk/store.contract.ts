@@ -291,7 +291,7 @@ export function pendudukStoreContract(name: string, underTest: () => PendudukSto
 
     test("a reading is audited by itself", async () => {
       const { audit } = newCommand();
-      await store.audit(audit);
+      await store.audit([audit]);
       const { audited } = await committed();
       assert.equal(audited.filter((resource) => resource === audit.resource).length, 1);
     });

@@ -17,8 +17,8 @@ ledger_readers := {"supervisor", "admin_kota", "admin_pusat", "mitra"}
 # Each decides at its own level of a report; which, the report's domain says.
 deciders := {"supervisor", "admin_kota"}
 
-# The simulator's switches are for people, too; the rows it holds are for programs of the mesh alone.
-hub_users := {"admin_pusat", "service"}
+# Switches of the simulator, and upkeep: for people, too; what else is internal is for programs of the mesh alone.
+maintainers := {"admin_pusat", "service"}
 
 # Every method of the mesh. A method that is not here is denied, and a test compares this table with the contracts.
 #   roles   roles that may call it ("*": any valid token)
@@ -35,7 +35,7 @@ methods := {
 	"lampid.auth.v1.AccountService/ResetPassword": {"roles": admins, "scoped": true},
 	"lampid.penduduk.v1.PendudukService/RegisterPenduduk": {"roles": officers, "scoped": true},
 	"lampid.penduduk.v1.PendudukService/IssueNik": {"roles": officers, "scoped": true},
-	"lampid.penduduk.v1.PendudukService/GetPenduduk": {"roles": officers, "scoped": true},
+	"lampid.penduduk.v1.PendudukService/GetPenduduk": {"roles": officers | {"service"}, "scoped": true},
 	"lampid.penduduk.v1.PendudukService/LookupPenduduk": {"roles": officers, "scoped": true},
 	"lampid.penduduk.v1.PendudukService/SearchPenduduk": {"roles": officers, "scoped": true},
 	"lampid.penduduk.v1.PendudukService/UpdateBiodata": {"roles": officers, "scoped": true},
@@ -56,9 +56,14 @@ methods := {
 	"lampid.pelaporan.v1.PelaporanService/ResubmitLaporan": {"roles": {"operator"}, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/RejectLaporan": {"roles": deciders, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/CancelLaporan": {"roles": {"operator"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/CorrectLaporan": {"roles": {"admin_kota"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/RevokeLaporan": {"roles": {"admin_kota"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/CancelPerpindahan": {"roles": {"admin_kota"}, "scoped": true},
+	"lampid.pelaporan.v1.PelaporanService/ReapplyLaporan": {"roles": {"admin_kota"}, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/GetLaporan": {"roles": officers, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/ListLaporan": {"roles": officers, "scoped": true},
 	"lampid.pelaporan.v1.PelaporanService/GetLaporanHistory": {"roles": officers, "scoped": true},
+	"lampid.pelaporan.v1.PemeliharaanService/RebuildLaporan": {"roles": maintainers, "scoped": false},
 	"lampid.statistik.v1.StatistikService/GetStats": {"roles": {"admin_pusat"}, "scoped": false},
 	"lampid.statistik.v1.StatistikService/GetKecamatanStats": {"roles": admins, "scoped": true},
 	"lampid.statistik.v1.StatistikService/WatchStats": {"roles": {"admin_pusat"}, "scoped": false},
@@ -79,6 +84,8 @@ methods := {
 		"scoped": true,
 	},
 	"lampid.notifikasi.v1.NotifikasiService/ResendPesan": {"roles": admins, "scoped": true},
+	"lampid.notifikasi.v1.NotifikasiService/GetPreferensi": {"roles": officers, "scoped": true},
+	"lampid.notifikasi.v1.NotifikasiService/UpdatePreferensi": {"roles": officers, "scoped": true},
 	"lampid.integrasi.v1.SinkronisasiService/StartSinkronisasi": {"roles": {"admin_pusat"}, "scoped": false},
 	"lampid.integrasi.v1.SinkronisasiService/GetSinkronisasi": {"roles": {"admin_pusat"}, "scoped": false},
 	"lampid.integrasi.v1.SinkronisasiService/ListSinkronisasi": {"roles": {"admin_pusat"}, "scoped": false},
@@ -90,6 +97,9 @@ methods := {
 	"lampid.integrasi.v1.SinkronisasiService/GetKarantina": {"roles": {"admin_pusat"}, "scoped": false},
 	"lampid.integrasi.v1.SinkronisasiService/RetryKarantina": {"roles": {"admin_pusat"}, "scoped": false},
 	"lampid.integrasi.v1.SinkronisasiService/DismissKarantina": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.integrasi.v1.PengirimanService/ListPengiriman": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.integrasi.v1.PengirimanService/GetPengiriman": {"roles": {"admin_pusat"}, "scoped": false},
+	"lampid.integrasi.v1.PengirimanService/RetryPengiriman": {"roles": {"admin_pusat"}, "scoped": false},
 	"google.longrunning.Operations/GetOperation": {"roles": {"admin_pusat"}, "scoped": false},
 	"google.longrunning.Operations/ListOperations": {"roles": {"admin_pusat"}, "scoped": false},
 	"google.longrunning.Operations/CancelOperation": {"roles": {"admin_pusat"}, "scoped": false},
@@ -97,22 +107,31 @@ methods := {
 	"google.longrunning.Operations/DeleteOperation": {"roles": {"admin_pusat"}, "scoped": false},
 	"lampid.penggabungan.v1.PenggabunganService/MergePenduduk": {"roles": {"service"}, "scoped": false},
 	"lampid.penggabungan.v1.PenggabunganService/HitungPenduduk": {"roles": {"service"}, "scoped": false},
+	"lampid.penggabungan.v1.PenggabunganService/ReadPenduduk": {"roles": {"service"}, "scoped": false},
 	"lampid.peristiwa.v1.PeristiwaService/ApplyPeristiwa": {"roles": {"service"}, "scoped": false},
+	"lampid.pelaporan.v1.PelaporanInternalService/GetKontakPelapor": {"roles": {"service"}, "scoped": false},
+	"lampid.pelaporan.v1.PelaporanInternalService/GetIsiLaporan": {"roles": {"service"}, "scoped": false},
+	"lampid.dokumen.v1.DokumenService/GetDokumen": {"roles": officers, "scoped": true},
+	"lampid.dokumen.v1.DokumenService/ListDokumen": {"roles": officers, "scoped": true},
+	"lampid.dokumen.v1.DokumenService/DownloadDokumen": {"roles": officers, "scoped": true},
+	"lampid.dokumen.v1.DokumenService/RevokeDokumen": {"roles": {"admin_kota"}, "scoped": true},
 	"lampid.peristiwa.v1.PeristiwaService/CountPenduduk": {"roles": {"admin_pusat", "service"}, "scoped": false},
-	"lampid.dukcapil.v1.DukcapilHubService/GetHub": {"roles": hub_users, "scoped": false},
+	"lampid.dukcapil.v1.DukcapilHubService/GetHub": {"roles": maintainers, "scoped": false},
 	"lampid.dukcapil.v1.DukcapilHubService/StreamPenduduk": {"roles": {"service"}, "scoped": false},
 	"lampid.dukcapil.v1.DukcapilHubService/ListPenduduk": {"roles": {"service"}, "scoped": false},
 	"lampid.dukcapil.v1.DukcapilHubService/LookupPenduduk": {"roles": {"service"}, "scoped": false},
 	"lampid.dukcapil.v1.DukcapilHubService/HitungPenduduk": {"roles": {"service"}, "scoped": false},
 	"lampid.dukcapil.v1.DukcapilHubService/ReportPeristiwa": {"roles": {"service"}, "scoped": false},
-	"lampid.dukcapil.v1.DukcapilHubService/ChangePenduduk": {"roles": hub_users, "scoped": false},
-	"lampid.dukcapil.v1.DukcapilHubService/GetGangguan": {"roles": hub_users, "scoped": false},
-	"lampid.dukcapil.v1.DukcapilHubService/SetGangguan": {"roles": hub_users, "scoped": false},
+	"lampid.dukcapil.v1.DukcapilHubService/ChangePenduduk": {"roles": maintainers, "scoped": false},
+	"lampid.dukcapil.v1.DukcapilHubService/GetGangguan": {"roles": maintainers, "scoped": false},
+	"lampid.dukcapil.v1.DukcapilHubService/SetGangguan": {"roles": maintainers, "scoped": false},
 }
 
-# Methods that need no token: how else would one get one, or know that a process lives.
+# Methods that need no token: how else would one get one, know that a process lives, or that a document one is shown is good.
 public := {
 	"lampid.auth.v1.AuthService/Login",
+	"lampid.dokumen.v1.DokumenService/VerifyDokumen",
+	"lampid.dokumen.v1.DokumenService/GetKunci",
 	"grpc.health.v1.Health/Check",
 	"grpc.health.v1.Health/List",
 	"grpc.health.v1.Health/Watch",

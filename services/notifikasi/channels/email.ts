@@ -6,6 +6,7 @@ export type EmailOptions = {
   /** "smtp://user:password@host:587" or "smtps://...". */
   url: string;
   from: string;
+  /** The officer on duty. */
   to: string;
   /** Longest silence of the server, milliseconds. Default 10,000. */
   timeoutMs?: number;
@@ -13,7 +14,7 @@ export type EmailOptions = {
 
 const TIMEOUT_MS = 10_000;
 
-export function emailChannel({ url, from, to, timeoutMs = TIMEOUT_MS }: EmailOptions): Channel {
+export function emailChannel({ url, from, to: officer, timeoutMs = TIMEOUT_MS }: EmailOptions): Channel {
   // In the one object: a second argument holds defaults of messages, not of the connection.
   const transport = createTransport({
     url,
@@ -23,12 +24,12 @@ export function emailChannel({ url, from, to, timeoutMs = TIMEOUT_MS }: EmailOpt
   });
   return {
     concurrency: 5,
-    async send({ id, isi, templat }) {
+    async send({ id, isi, templat, penerima }, to = officer) {
       // The same message tried twice has the same id, so that a mail client shows it once.
       await transport.sendMail({
         from,
         to,
-        subject: `e-LAMPID: ${templat}`,
+        subject: `e-LAMPID: ${penerima === "pelapor" ? templat.replaceAll("_", " ") : templat}`,
         text: isi,
         messageId: `<${id}@e-lampid>`,
       });

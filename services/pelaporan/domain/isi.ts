@@ -1,4 +1,5 @@
 // What a report says: what must agree with what, and whether it comes late.
+import { checkKontak, type Kontak } from "./kanal.ts";
 import type { JenisLaporan } from "./laporan.ts";
 import type { Violation } from "./penolakan.ts";
 
@@ -30,7 +31,7 @@ export type Isi = {
     | { case: "pindah"; value: Pindah }
     | { case: "datang"; value: object }
     | { case: undefined };
-  pelapor?: Orang;
+  pelapor?: Orang & Kontak;
 };
 
 /** Numbers of the contract's enum Pindah.Klasifikasi. */
@@ -57,7 +58,7 @@ export function jenisOf(isi: Isi): JenisLaporan {
 /** @param today civil date, ISO 8601. */
 export function checkIsi(isi: Isi, kodeWilayah: string, wilayah: Wilayah, today: string): Violation[] {
   const { formulir, pelapor } = isi;
-  const found: Violation[] = [];
+  const found = pelapor ? checkKontak(pelapor) : [];
   const violate = (field: string, reason: string, description: string) =>
     found.push({ field: `isi.${formulir.case}.${field}`, reason, description });
   const checkDate = (field: string, date: string) => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { decideJawaban, decideKedaluwarsa, type Hasil, hasilKosong, type JenisPerintah } from "./efek.ts";
 import { type Isi, isTerlambat, KLASIFIKASI, klasifikasiOf } from "./isi.ts";
 import { fold, type Peristiwa, type Status, type Tingkat } from "./laporan.ts";
 import { nomorLaporan, nomorPrefix } from "./nomor.ts";
@@ -47,7 +48,7 @@ const kematian = (over = {}): Isi => ({
     case: "kematian",
     value: { nik: "3201010101500001", tanggalKematian: "2026-11-15", ...over },
   },
-  pelapor: { nik: "3201010101800001" },
+  pelapor: { nik: "3201010101800001", kanal: 0, telepon: "", email: "" },
 });
 const pindah = (over = {}): Isi => ({
   formulir: {
@@ -95,13 +96,81 @@ const dikembalikan = (who = supervisor): Given => ({ jenis: "dikembalikan", alas
 const ditolak = (): Given => ({ jenis: "ditolak", alasan: "double", ...by(supervisor, 1) });
 const dibatalkan = (): Given => ({ jenis: "dibatalkan", alasan: "mistake", ...by(operator, 1) });
 
+const hasil = (over: Partial<Hasil> = {}): Hasil => ({ ...hasilKosong, ...over });
+const berlaku = (perintah: JenisPerintah, over: Partial<Hasil> = {}): Given => ({
+  jenis: "berlaku",
+  perintah,
+  hasil: hasil(over),
+  ...by(kota, 3),
+});
+const gagal = (perintah: JenisPerintah, alasan = "NOT_ALIVE"): Given => ({
+  jenis: "gagal_berlaku",
+  perintah,
+  alasan,
+  keterangan: "not so",
+  ...by(kota, 3),
+});
+const dicabut = (): Given => ({
+  jenis: "dicabut",
+  alasan: "false",
+  nomorPutusan: "12/Pdt.P",
+  ...by(kota, 4),
+});
+const dibetulkan = (isi = kelahiran({ namaIbu: "Siti Aminah binti Ali" })): Given => ({
+  jenis: "dibetulkan",
+  alasan: "name",
+  nomorPutusan: "",
+  isi,
+  ...by(kota, 4),
+});
+const pindahDisahkan = [diajukan({ laporan: "pindah", isi: pindah() }), diverifikasi(), disahkan()];
+const dalamPerpindahan = [
+  ...pindahDisahkan,
+  berlaku("pengesahan", { dalamPerpindahan: 3, nomorSuratPindah: "SKPWNI/1" }),
+];
+const pindahDibatalkan = (): Given => ({ jenis: "perpindahan_dibatalkan", alasan: "stay", ...by(kota, 4) });
+
+/** After approval, by how far the effect is. */
+const efekStreams = {
+  waiting: [diajukan(), diverifikasi(), disahkan()],
+  inEffect: [diajukan(), diverifikasi(), disahkan(), berlaku("pengesahan")],
+  failed: [diajukan(), diverifikasi(), disahkan(), gagal("pengesahan")],
+  inTransit: dalamPerpindahan,
+  correctionWaits: [diajukan(), diverifikasi(), disahkan(), berlaku("pengesahan"), dibetulkan()],
+  correctionFailed: [
+    diajukan(),
+    diverifikasi(),
+    disahkan(),
+    berlaku("pengesahan"),
+    dibetulkan(),
+    gagal("pembetulan"),
+  ],
+  returnWaits: [...dalamPerpindahan, pindahDibatalkan()],
+  arrived: [...dalamPerpindahan, pindahDibatalkan(), gagal("pembatalan_pindah", "SURAT_PINDAH_CLOSED")],
+  isBack: [...dalamPerpindahan, pindahDibatalkan(), berlaku("pembatalan_pindah", { dalamPerpindahan: -3 })],
+  revocationWaits: [diajukan(), diverifikasi(), disahkan(), berlaku("pengesahan"), dicabut()],
+  revoked: [diajukan(), diverifikasi(), disahkan(), berlaku("pengesahan"), dicabut(), berlaku("pencabutan")],
+  revocationFailed: [
+    diajukan(),
+    diverifikasi(),
+    disahkan(),
+    berlaku("pengesahan"),
+    dicabut(),
+    gagal("pencabutan"),
+  ],
+  givenUp: [diajukan(), diverifikasi(), disahkan(), gagal("pengesahan"), dicabut()],
+} satisfies Record<string, Given[]>;
+
+/** One stream for each status; after approval, one on which nothing but the status stands against a decision. */
 const streams: Record<Status, Given[]> = {
   diajukan: [diajukan()],
   diverifikasi: [diajukan(), diverifikasi()],
-  disahkan: [diajukan(), diverifikasi(), disahkan()],
+  disahkan: dalamPerpindahan,
   dikembalikan: [diajukan(), dikembalikan()],
   ditolak: [diajukan(), ditolak()],
   dibatalkan: [diajukan(), dibatalkan()],
+  dicabut: efekStreams.revocationFailed,
+  pindah_batal: efekStreams.isBack,
 };
 
 /** `given(events).when(command, account).then(event)` or `.refused(cause)`. */
@@ -345,6 +414,10 @@ const ALLOWED: Record<JenisTransisi, Partial<Record<Status, Tingkat>>> = {
   reject: { diajukan: "supervisor", diverifikasi: "admin_kota" },
   resubmit: { dikembalikan: "operator" },
   cancel: { diajukan: "operator", dikembalikan: "operator" },
+  correct: { disahkan: "admin_kota" },
+  revoke: { disahkan: "admin_kota" },
+  cancelPerpindahan: { disahkan: "admin_kota" },
+  reapply: { dicabut: "admin_kota" },
 };
 const COMMANDS: Record<JenisTransisi, Transisi<Isi>> = {
   verify: { jenis: "verify" },
@@ -353,6 +426,10 @@ const COMMANDS: Record<JenisTransisi, Transisi<Isi>> = {
   reject: { jenis: "reject", alasan: "why" },
   resubmit: { jenis: "resubmit", isi: kelahiran() },
   cancel: { jenis: "cancel", alasan: "why" },
+  correct: { jenis: "correct", alasan: "why", nomorPutusan: "", isi: pindah() },
+  revoke: { jenis: "revoke", alasan: "why", nomorPutusan: "12/Pdt.P/2026" },
+  cancelPerpindahan: { jenis: "cancelPerpindahan", alasan: "why" },
+  reapply: { jenis: "reapply" },
 };
 const ROLES = ["operator", "supervisor", "admin_kota", "admin_pusat", "auditor", "mitra", "service", ""];
 const OWN: Record<string, string> = { operator: KELURAHAN, supervisor: "32.01.01", admin_kota: "32.01" };
@@ -391,7 +468,7 @@ describe("every transition, in every status, by every role, in its own and in ot
     });
   }
 
-  test("which is nine of them", () => assert.equal(allowed, 9));
+  test("which is thirteen of them", () => assert.equal(allowed, 13));
 });
 
 function assertCause(
@@ -404,11 +481,243 @@ function assertCause(
     ? "LEVEL_DENIED"
     : OWN[role] !== place
       ? "WILAYAH_DENIED"
-      : ALLOWED[jenis][status] === undefined
-        ? "LAPORAN_STATE"
-        : "LEVEL_DENIED";
+      : jenis === "reapply" && status === "disahkan"
+        ? "EFEK_STATE"
+        : ALLOWED[jenis][status] === undefined
+          ? "LAPORAN_STATE"
+          : "LEVEL_DENIED";
   assert.ok(!putusan.ok && putusan.penolakan.sebab === expected, `${told}: ${JSON.stringify(putusan)}`);
 }
+
+// Written out as well: what an admin of the kota may decide after approval, by how far the effect is.
+const AFTER_APPROVAL: Record<keyof typeof efekStreams, Partial<Record<JenisTransisi, Sebab | "yes">>> = {
+  waiting: {
+    correct: "EFEK_STATE",
+    revoke: "EFEK_STATE",
+    cancelPerpindahan: "EFEK_STATE",
+    reapply: "EFEK_STATE",
+  },
+  inEffect: { correct: "yes", revoke: "yes", cancelPerpindahan: "NOT_IN_TRANSIT", reapply: "EFEK_STATE" },
+  failed: { correct: "EFEK_STATE", revoke: "yes", cancelPerpindahan: "NOT_IN_TRANSIT", reapply: "yes" },
+  inTransit: { correct: "yes", revoke: "yes", cancelPerpindahan: "yes", reapply: "EFEK_STATE" },
+  correctionWaits: {
+    correct: "EFEK_STATE",
+    revoke: "EFEK_STATE",
+    cancelPerpindahan: "EFEK_STATE",
+    reapply: "EFEK_STATE",
+  },
+  correctionFailed: { correct: "yes", revoke: "yes", cancelPerpindahan: "NOT_IN_TRANSIT", reapply: "yes" },
+  returnWaits: {
+    correct: "EFEK_STATE",
+    revoke: "EFEK_STATE",
+    cancelPerpindahan: "EFEK_STATE",
+    reapply: "EFEK_STATE",
+  },
+  arrived: { correct: "yes", revoke: "yes", cancelPerpindahan: "NOT_IN_TRANSIT", reapply: "yes" },
+  isBack: {
+    correct: "LAPORAN_STATE",
+    revoke: "LAPORAN_STATE",
+    cancelPerpindahan: "LAPORAN_STATE",
+    reapply: "LAPORAN_STATE",
+  },
+  revocationWaits: {
+    correct: "LAPORAN_STATE",
+    revoke: "LAPORAN_STATE",
+    cancelPerpindahan: "LAPORAN_STATE",
+    reapply: "EFEK_STATE",
+  },
+  revoked: {
+    correct: "LAPORAN_STATE",
+    revoke: "LAPORAN_STATE",
+    cancelPerpindahan: "LAPORAN_STATE",
+    reapply: "EFEK_STATE",
+  },
+  revocationFailed: {
+    correct: "LAPORAN_STATE",
+    revoke: "LAPORAN_STATE",
+    cancelPerpindahan: "LAPORAN_STATE",
+    reapply: "yes",
+  },
+  givenUp: {
+    correct: "LAPORAN_STATE",
+    revoke: "LAPORAN_STATE",
+    cancelPerpindahan: "LAPORAN_STATE",
+    reapply: "EFEK_STATE",
+  },
+};
+
+describe("after approval", () => {
+  for (const [name, expected] of Object.entries(AFTER_APPROVAL)) {
+    test(`what may be decided hangs on the effect: ${name}`, () => {
+      const events: Given[] = efekStreams[name as keyof typeof efekStreams];
+      const isi = fold(events)!.isi;
+      for (const [jenis, verdict] of Object.entries(expected)) {
+        const command = { ...COMMANDS[jenis as JenisTransisi], ...(jenis === "correct" && { isi }) };
+        const { putusan } = given(events).when(command as Transisi<Isi>, kota);
+        assert.equal(putusan.ok ? "yes" : putusan.penolakan.sebab, verdict, `${jenis} when ${name}`);
+      }
+    });
+  }
+
+  test("nothing of it is for who has acted at another level", () => {
+    for (const { subject } of [operator, supervisor]) {
+      for (const jenis of ["correct", "revoke", "cancelPerpindahan"] as const) {
+        given(efekStreams.inTransit)
+          .when(COMMANDS[jenis], { ...kota, subject })
+          .refused("DUTIES_NOT_SEPARATE");
+      }
+      given(efekStreams.failed)
+        .when(COMMANDS.reapply, { ...kota, subject })
+        .refused("DUTIES_NOT_SEPARATE");
+    }
+  });
+
+  test("another admin of the kota than who approved may correct, and says why", () => {
+    const other = account("admin_kota", "32.01", "another");
+    const isi = kelahiran({ namaIbu: "Siti Aminah binti Ali" });
+    given(efekStreams.inEffect)
+      .when({ jenis: "correct", isi, alasan: "name", nomorPutusan: " 12/Pdt.P/2026 " }, other)
+      .then({ jenis: "dibetulkan", isi, alasan: "name", nomorPutusan: "12/Pdt.P/2026" });
+    given(efekStreams.inEffect)
+      .when({ jenis: "correct", isi, alasan: " ", nomorPutusan: "" }, kota)
+      .refused("FIELD_VIOLATION", ["alasan"]);
+  });
+
+  test("a correction is judged as what is submitted, and stays of its jenis", () => {
+    const correct = (isi: Isi) => ({ jenis: "correct", isi, alasan: "x", nomorPutusan: "" }) as const;
+    given(efekStreams.inEffect).when(correct(kematian()), kota).refused("FIELD_VIOLATION", ["isi"]);
+    given(efekStreams.inEffect)
+      .when(correct(kelahiran({ tanggalLahir: "2026-11-21" })), kota)
+      .refused("FIELD_VIOLATION", ["isi.kelahiran.tanggal_lahir"]);
+  });
+
+  test("what is in effect is revoked with a court's decision, what never was without", () => {
+    const revoke = { jenis: "revoke", alasan: "false", nomorPutusan: " " } as const;
+    given(efekStreams.inEffect).when(revoke, kota).refused("COURT_DECISION_REQUIRED");
+    given(efekStreams.correctionFailed).when(revoke, kota).refused("COURT_DECISION_REQUIRED");
+    given(efekStreams.failed)
+      .when(revoke, kota)
+      .then({ jenis: "dicabut", alasan: "false", nomorPutusan: "" });
+  });
+
+  test("what is tried again is what was refused", () => {
+    const commands = {
+      failed: "pengesahan",
+      correctionFailed: "pembetulan",
+      revocationFailed: "pencabutan",
+    } as const;
+    for (const [name, perintah] of Object.entries(commands)) {
+      given(efekStreams[name as keyof typeof commands])
+        .when({ jenis: "reapply" }, kota)
+        .then({ jenis: "diulang", perintah });
+    }
+  });
+});
+
+describe("the effect", () => {
+  const efekOf = (events: Given[]) => fold(events)!.efek!;
+
+  test("is commanded by approval, correction, revocation and return, one at a time", () => {
+    assert.equal(fold(streams.diverifikasi)!.efek, undefined);
+    for (const [name, perintah] of [
+      ["waiting", "pengesahan"],
+      ["correctionWaits", "pembetulan"],
+      ["revocationWaits", "pencabutan"],
+      ["returnWaits", "pembatalan_pindah"],
+    ] as const) {
+      const { status, perintah: last, pelaku } = efekOf(efekStreams[name]);
+      assert.deepEqual([status, last, pelaku], ["menunggu", perintah, kota.subject]);
+    }
+  });
+
+  test("is noted as an event of who commanded it, once", () => {
+    const state = fold(efekStreams.waiting)!;
+    const noted = decideJawaban(state, { ok: true, hasil: hasil({ nomorAkta: "A-1" }) }, at(5))!;
+    assert.deepEqual(
+      [noted.jenis, noted.pelaku, noted.tingkat, noted.waktu],
+      ["berlaku", kota.subject, "admin_kota", at(5)],
+    );
+    const after = fold([...efekStreams.waiting, noted])!;
+    assert.equal(after.efek!.hasil.nomorAkta, "A-1");
+    assert.equal(decideJawaban(after, { ok: true, hasil: hasil() }, at(6)), undefined);
+  });
+
+  test("that the registry refuses leaves what is in effect, and says why", () => {
+    const state = fold(efekStreams.correctionWaits)!;
+    const noted = decideJawaban(
+      state,
+      { ok: false, sebab: "NIK_UNKNOWN", keterangan: "no such NIK" },
+      at(5),
+    )!;
+    const after = fold([...efekStreams.correctionWaits, noted])!;
+    assert.deepEqual(
+      [after.status, after.efek!.status, after.efek!.sebab],
+      ["disahkan", "gagal", "NIK_UNKNOWN"],
+    );
+    assert.deepEqual(after.efek!.isiBerlaku, kelahiran());
+    assert.notDeepEqual(after.isi, after.efek!.isiBerlaku);
+  });
+
+  test("keeps the numbers that were given once", () => {
+    const first = berlaku("pengesahan", {
+      nikTersamar: "320101********01",
+      nomorAkta: "A-1",
+      penduduk: ["penduduk/1"],
+    });
+    const events = [
+      ...efekStreams.waiting,
+      first,
+      dibetulkan(),
+      berlaku("pembetulan", { penduduk: ["penduduk/2"] }),
+    ];
+    const { nikTersamar, nomorAkta, penduduk } = efekOf(events).hasil;
+    assert.deepEqual([nikTersamar, nomorAkta, penduduk], ["320101********01", "A-1", ["penduduk/2"]]);
+  });
+
+  test("of what was revoked is none, and the report stays revoked while the registry does not follow", () => {
+    const revoked = fold(efekStreams.revoked)!;
+    assert.deepEqual(
+      [revoked.status, revoked.efek!.isiBerlaku, revoked.alasan],
+      ["dicabut", undefined, "false"],
+    );
+    const refused = fold(efekStreams.revocationFailed)!;
+    assert.deepEqual([refused.status, refused.efek!.status], ["dicabut", "gagal"]);
+    assert.equal(fold(efekStreams.givenUp)!.efek!.status, "gagal", "there was nothing to undo");
+  });
+
+  test("of a move that was called off stands when they are back, not before", () => {
+    assert.equal(fold(efekStreams.returnWaits)!.status, "disahkan");
+    assert.equal(fold(efekStreams.isBack)!.status, "pindah_batal");
+    const arrived = fold(efekStreams.arrived)!;
+    assert.deepEqual([arrived.status, arrived.efek!.hasil.dalamPerpindahan], ["disahkan", 0]);
+  });
+
+  test("of a move runs out by time alone, once, while members are in transit", () => {
+    const late = decideKedaluwarsa(fold(efekStreams.inTransit)!, at(8))!;
+    assert.deepEqual(
+      [late.jenis, late.pelaku, late.tingkat],
+      ["perpindahan_kedaluwarsa", "jadwal", "service"],
+    );
+    const after = [...efekStreams.inTransit, late];
+    assert.equal(efekOf(after).perintah, "kedaluwarsa_pindah");
+    const back = decideJawaban(fold(after)!, { ok: true, hasil: hasil({ dalamPerpindahan: -3 }) }, at(9))!;
+    assert.deepEqual([back.pelaku, back.tingkat], ["jadwal", "service"]);
+    assert.equal(fold([...after, back])!.status, "pindah_batal");
+    const stuck = decideJawaban(fold(after)!, { ok: false, sebab: "KK_UNKNOWN", keterangan: "" }, at(9))!;
+    assert.equal(
+      decideKedaluwarsa(fold([...after, stuck])!, at(10)),
+      undefined,
+      "a person has to look at it",
+    );
+    for (const name of ["waiting", "inEffect", "returnWaits", "arrived", "isBack", "revoked"] as const) {
+      assert.equal(decideKedaluwarsa(fold(efekStreams[name])!, at(8)), undefined, name);
+    }
+  });
+
+  test("of what was not approved cannot be told", () => {
+    assert.throws(() => fold([diajukan(), berlaku("pengesahan")]), /not approved/);
+  });
+});
 
 describe("the state", () => {
   test("adds up a whole life", () => {

@@ -1,17 +1,37 @@
 // A report: the events of its life, and the state that they add up to.
+import {
+  commanded,
+  type Efek,
+  failed,
+  type Hasil,
+  isPengembalian,
+  type JenisPerintah,
+  succeeded,
+} from "./efek.ts";
 
 export type JenisLaporan = "kelahiran" | "kematian" | "pindah" | "datang";
 
-export type Status = "diajukan" | "diverifikasi" | "disahkan" | "dikembalikan" | "ditolak" | "dibatalkan";
+export type Status =
+  | "diajukan"
+  | "diverifikasi"
+  | "disahkan"
+  | "dikembalikan"
+  | "ditolak"
+  | "dibatalkan"
+  | "dicabut"
+  | "pindah_batal";
 
 /** Roles that act on reports, each at one level: kelurahan, kecamatan, kota/kabupaten. */
 export type Tingkat = "operator" | "supervisor" | "admin_kota";
+
+/** Who acts: a person at a level, or time alone. */
+export type Peran = Tingkat | "service";
 
 /** Who did it and when. Time and person arrive as data. */
 type Catatan = {
   /** Account id. */
   pelaku: string;
-  tingkat: Tingkat;
+  tingkat: Peran;
   waktu: Date;
 };
 
@@ -34,6 +54,14 @@ export type Peristiwa<Isi> = Catatan &
     | { jenis: "diajukan_kembali"; terlambat: boolean; isi: Isi }
     | { jenis: "ditolak"; alasan: string }
     | { jenis: "dibatalkan"; alasan: string }
+    | { jenis: "berlaku"; perintah: JenisPerintah; hasil: Hasil }
+    /** `alasan` is the reason of the registry's refusal ("NOT_ALIVE"), `keterangan` the same in words. */
+    | { jenis: "gagal_berlaku"; perintah: JenisPerintah; alasan: string; keterangan: string }
+    | { jenis: "diulang"; perintah: JenisPerintah }
+    | { jenis: "dibetulkan"; alasan: string; nomorPutusan: string; isi: Isi }
+    | { jenis: "dicabut"; alasan: string; nomorPutusan: string }
+    | { jenis: "perpindahan_dibatalkan"; alasan: string }
+    | { jenis: "perpindahan_kedaluwarsa" }
   );
 
 export type JenisPeristiwa = Peristiwa<unknown>["jenis"];
@@ -53,18 +81,22 @@ export type Laporan<Isi> = {
   /** Why it stands where it stands; "" where no reason is asked for. */
   alasan: string;
   nomorKeputusan: string;
+  /** Of the court, by which it was last corrected, or revoked; "" where there was none. */
+  nomorPutusan: string;
   pengaju: string;
   /** "" as long as nobody has, as the report stands. */
   pemverifikasi: string;
   pengesah: string;
   /** The level at which each person has acted on this report, ever. */
-  tingkat: ReadonlyMap<string, Tingkat>;
+  tingkat: ReadonlyMap<string, Peran>;
+  /** What it does to the registry; undefined before it was approved. */
+  efek: Efek<Isi> | undefined;
   dibuat: Date;
   diubah: Date;
 };
 
-/** Where the report stands after each event. */
-export const statusSetelah: Readonly<Record<JenisPeristiwa, Status>> = {
+/** Where the report stands after each event; after what concerns the effect alone, that is a matter of its command. */
+const STATUS_SETELAH: Readonly<Record<JenisPeristiwa, Status | "by command">> = {
   diajukan: "diajukan",
   diverifikasi: "diverifikasi",
   disahkan: "disahkan",
@@ -72,7 +104,23 @@ export const statusSetelah: Readonly<Record<JenisPeristiwa, Status>> = {
   diajukan_kembali: "diajukan",
   ditolak: "ditolak",
   dibatalkan: "dibatalkan",
+  berlaku: "by command",
+  gagal_berlaku: "by command",
+  diulang: "by command",
+  dibetulkan: "disahkan",
+  dicabut: "dicabut",
+  perpindahan_dibatalkan: "disahkan",
+  perpindahan_kedaluwarsa: "disahkan",
 };
+
+/** A revocation stands also while the registry does not follow; a return stands once they are back. */
+export function statusSetelah(jenis: JenisPeristiwa, perintah: JenisPerintah | undefined): Status {
+  const status = STATUS_SETELAH[jenis];
+  if (status !== "by command") return status;
+  if (perintah === "pencabutan") return "dicabut";
+  const isBack = jenis === "berlaku" && perintah !== undefined && isPengembalian(perintah);
+  return isBack ? "pindah_batal" : "disahkan";
+}
 
 /** The state after one more event. Throws when a stream does not begin with its submission. */
 export function evolve<Isi>(before: Laporan<Isi> | undefined, peristiwa: Peristiwa<Isi>): Laporan<Isi> {
@@ -90,10 +138,12 @@ export function evolve<Isi>(before: Laporan<Isi> | undefined, peristiwa: Peristi
       versiIsi: 1,
       alasan: "",
       nomorKeputusan: "",
+      nomorPutusan: "",
       pengaju: pelaku,
       pemverifikasi: "",
       pengesah: "",
       tingkat: new Map([[pelaku, tingkat]]),
+      efek: undefined,
       dibuat: waktu,
       diubah: waktu,
     };
@@ -103,7 +153,7 @@ export function evolve<Isi>(before: Laporan<Isi> | undefined, peristiwa: Peristi
   const after: Laporan<Isi> = {
     ...before,
     versi,
-    status: statusSetelah[peristiwa.jenis],
+    status: statusSetelah(peristiwa.jenis, "perintah" in peristiwa ? peristiwa.perintah : undefined),
     alasan: "",
     tingkat: new Map(before.tingkat).set(peristiwa.pelaku, peristiwa.tingkat),
     diubah: peristiwa.waktu,
@@ -112,7 +162,12 @@ export function evolve<Isi>(before: Laporan<Isi> | undefined, peristiwa: Peristi
     case "diverifikasi":
       return { ...after, pemverifikasi: peristiwa.pelaku };
     case "disahkan":
-      return { ...after, pengesah: peristiwa.pelaku, nomorKeputusan: peristiwa.nomorKeputusan };
+      return {
+        ...after,
+        pengesah: peristiwa.pelaku,
+        nomorKeputusan: peristiwa.nomorKeputusan,
+        efek: commanded(undefined, "pengesahan", peristiwa),
+      };
     case "dikembalikan":
       // What was verified is not what will be sent again.
       return { ...after, alasan: peristiwa.alasan, pemverifikasi: "" };
@@ -123,6 +178,48 @@ export function evolve<Isi>(before: Laporan<Isi> | undefined, peristiwa: Peristi
     case "ditolak":
     case "dibatalkan":
       return { ...after, alasan: peristiwa.alasan };
+    case "berlaku":
+    case "gagal_berlaku":
+    case "diulang":
+      // Why the report stands where it stands is what the decision before said.
+      return { ...after, alasan: before.alasan, efek: efekAfter(before, peristiwa) };
+    case "dibetulkan": {
+      const { isi, alasan, nomorPutusan } = peristiwa;
+      const efek = commanded(before.efek, "pembetulan", peristiwa);
+      return { ...after, isi, versiIsi: versi, alasan, nomorPutusan, efek };
+    }
+    case "dicabut": {
+      const { alasan, nomorPutusan } = peristiwa;
+      // What never took effect leaves nothing to undo.
+      const isInEffect = before.efek?.isiBerlaku !== undefined;
+      const efek = isInEffect ? commanded(before.efek, "pencabutan", peristiwa) : before.efek;
+      return { ...after, alasan, nomorPutusan, efek };
+    }
+    case "perpindahan_dibatalkan":
+      return {
+        ...after,
+        alasan: peristiwa.alasan,
+        efek: commanded(before.efek, "pembatalan_pindah", peristiwa),
+      };
+    case "perpindahan_kedaluwarsa":
+      return { ...after, efek: commanded(before.efek, "kedaluwarsa_pindah", peristiwa) };
+    default:
+      return peristiwa satisfies never;
+  }
+}
+
+function efekAfter<Isi>(
+  { efek, isi }: Laporan<Isi>,
+  peristiwa: Extract<Peristiwa<Isi>, { jenis: "berlaku" | "gagal_berlaku" | "diulang" }>,
+): Efek<Isi> {
+  if (!efek) throw new Error(`"${peristiwa.jenis}" of a report that was not approved`);
+  switch (peristiwa.jenis) {
+    case "berlaku":
+      return succeeded(efek, peristiwa.hasil, isi, peristiwa.waktu);
+    case "gagal_berlaku":
+      return failed(efek, peristiwa.alasan, peristiwa.keterangan, peristiwa.waktu);
+    case "diulang":
+      return commanded(efek, efek.perintah, peristiwa);
     default:
       return peristiwa satisfies never;
   }

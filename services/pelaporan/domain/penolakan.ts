@@ -16,6 +16,15 @@ export const penolakan = {
     kind: "precondition",
     message: "a late birth is approved with the number of the head of office's decision",
   },
+  EFEK_STATE: {
+    kind: "precondition",
+    message: "the report's effect on the registry does not stand where this begins",
+  },
+  NOT_IN_TRANSIT: { kind: "precondition", message: "nobody is in transit by this report" },
+  COURT_DECISION_REQUIRED: {
+    kind: "precondition",
+    message: "what is in effect is revoked with the number of a court's decision",
+  },
 } as const;
 
 export type Sebab = keyof typeof penolakan;

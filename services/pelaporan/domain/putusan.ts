@@ -1,4 +1,5 @@
 // Commands on a report, and what is decided upon each: an event, or a refusal.
+import { efekRefuses } from "./efek.ts";
 import { checkIsi, type Isi, isTerlambat, jenisOf, type Wilayah } from "./isi.ts";
 import type { Laporan, Peristiwa, Status, Tingkat } from "./laporan.ts";
 import type { Penolakan, Sebab, Violation } from "./penolakan.ts";
@@ -11,7 +12,11 @@ export type Transisi<I> =
   | { jenis: "return"; alasan: string }
   | { jenis: "resubmit"; isi: I }
   | { jenis: "reject"; alasan: string }
-  | { jenis: "cancel"; alasan: string };
+  | { jenis: "cancel"; alasan: string }
+  | { jenis: "correct"; isi: I; alasan: string; nomorPutusan: string }
+  | { jenis: "revoke"; alasan: string; nomorPutusan: string }
+  | { jenis: "cancelPerpindahan"; alasan: string }
+  | { jenis: "reapply" };
 
 export type JenisTransisi = Transisi<unknown>["jenis"];
 
@@ -26,7 +31,10 @@ export type Keadaan = {
 
 export type Putusan<I> = { ok: true; peristiwa: Peristiwa<I> } | { ok: false; penolakan: Penolakan };
 
-/** From where each transition goes out, and who takes it there. This table is the approval by three levels. */
+/**
+ * From where each transition goes out, and who takes it there. This table is the approval by three levels, and what follows it;
+ * what follows it hangs on the effect besides (efek.ts).
+ */
 export const transisi: Readonly<Record<JenisTransisi, Readonly<Partial<Record<Status, Tingkat>>>>> = {
   verify: { diajukan: "supervisor" },
   approve: { diverifikasi: "admin_kota" },
@@ -34,6 +42,10 @@ export const transisi: Readonly<Record<JenisTransisi, Readonly<Partial<Record<St
   reject: { diajukan: "supervisor", diverifikasi: "admin_kota" },
   resubmit: { dikembalikan: "operator" },
   cancel: { diajukan: "operator", dikembalikan: "operator" },
+  correct: { disahkan: "admin_kota" },
+  revoke: { disahkan: "admin_kota" },
+  cancelPerpindahan: { disahkan: "admin_kota" },
+  reapply: { disahkan: "admin_kota", dicabut: "admin_kota" },
 };
 
 /** Length of the code of the wilayah that each level is good for: kelurahan, kecamatan, kota/kabupaten. */
@@ -105,6 +117,11 @@ export function decideTransisi<I extends Isi>(
       return { ok: true, peristiwa: { ...catatan, jenis: "ditolak", alasan: perintah.alasan } };
     case "cancel":
       return { ok: true, peristiwa: { ...catatan, jenis: "dibatalkan", alasan: perintah.alasan } };
+    case "correct":
+    case "revoke":
+    case "cancelPerpindahan":
+    case "reapply":
+      return decideAfterApproval(perintah, laporan, keadaan, catatan);
     default:
       return perintah satisfies never;
   }
@@ -122,20 +139,76 @@ function approve<I>(nomorKeputusan: string, laporan: Laporan<I>, catatan: Catata
   return { ok: true, peristiwa: { ...catatan, jenis: "disahkan", nomorKeputusan } };
 }
 
+type AfterApproval<I> = Extract<
+  Transisi<I>,
+  { jenis: "correct" | "revoke" | "cancelPerpindahan" | "reapply" }
+>;
+
+function decideAfterApproval<I extends Isi>(
+  perintah: AfterApproval<I>,
+  laporan: Laporan<I>,
+  { wilayah, tanggal }: Keadaan,
+  catatan: Catatan,
+): Putusan<I> {
+  const sebab = efekRefuses(perintah.jenis, laporan);
+  if (sebab) return refused(sebab);
+  switch (perintah.jenis) {
+    case "correct": {
+      const { isi, alasan } = perintah;
+      const violations = checkChanged(isi, laporan, wilayah, tanggal);
+      if (violations.length > 0) return refused("FIELD_VIOLATION", violations);
+      const nomorPutusan = perintah.nomorPutusan.trim();
+      return { ok: true, peristiwa: { ...catatan, jenis: "dibetulkan", alasan, nomorPutusan, isi } };
+    }
+    case "revoke": {
+      const { alasan } = perintah;
+      const nomorPutusan = perintah.nomorPutusan.trim();
+      // What is in effect is undone by a court alone (Permendagri 108/2019); what never was needs none.
+      if (laporan.efek?.isiBerlaku !== undefined && nomorPutusan === "") {
+        return refused("COURT_DECISION_REQUIRED");
+      }
+      return { ok: true, peristiwa: { ...catatan, jenis: "dicabut", alasan, nomorPutusan } };
+    }
+    case "cancelPerpindahan":
+      return {
+        ok: true,
+        peristiwa: { ...catatan, jenis: "perpindahan_dibatalkan", alasan: perintah.alasan },
+      };
+    case "reapply":
+      return {
+        ok: true,
+        peristiwa: { ...catatan, jenis: "diulang", perintah: laporan.efek!.perintah },
+      };
+    default:
+      return perintah satisfies never;
+  }
+}
+
 function resubmit<I extends Isi>(
   isi: I,
   laporan: Laporan<I>,
   { wilayah, tanggal }: Keadaan,
   catatan: Catatan,
 ): Putusan<I> {
-  const violations = checkIsi(isi, laporan.kodeWilayah, wilayah, tanggal);
-  if (jenisOf(isi) !== laporan.jenis) {
-    const description = `must stay a report of ${laporan.jenis}`;
-    violations.push({ field: "isi", reason: "JENIS_FIXED", description });
-  }
+  const violations = checkChanged(isi, laporan, wilayah, tanggal);
   if (violations.length > 0) return refused("FIELD_VIOLATION", violations);
   const terlambat = isTerlambat(isi, laporan.tanggal);
   return { ok: true, peristiwa: { ...catatan, jenis: "diajukan_kembali", terlambat, isi } };
+}
+
+/** What is wrong with what a report says now: jenis and wilayah stay as they are. */
+function checkChanged<I extends Isi>(
+  isi: I,
+  { kodeWilayah, jenis }: Laporan<I>,
+  wilayah: Wilayah,
+  tanggal: string,
+): Violation[] {
+  const violations = checkIsi(isi, kodeWilayah, wilayah, tanggal);
+  if (jenisOf(isi) !== jenis) {
+    const description = `must stay a report of ${jenis}`;
+    violations.push({ field: "isi", reason: "JENIS_FIXED", description });
+  }
+  return violations;
 }
 
 /** Whether an account of this wilayah is of the level, and the report's kelurahan is it or lies in it. */

@@ -2,7 +2,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { parse as parseUuid } from "uuid";
 import type { Sql } from "#chassis/database.ts";
-import { DaftarPendudukHubSchema, PendudukHubSchema } from "#gen/lampid/dukcapil/v1/penduduk_hub_pb.ts";
+import { DaftarPendudukHubSchema } from "#gen/lampid/dukcapil/v1/penduduk_hub_pb.ts";
 import { Penduduk_Status as Status } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
 import { BarisDisisihkan_Sebab as Sebab } from "#gen/lampid/penggabungan/v1/penggabungan_pb.ts";
 import { type Decision, decideMerge, type LocalState } from "../domain/merge.ts";
@@ -13,6 +13,7 @@ import { birthDaysOf } from "./hub-rules.ts";
 import type { Effects, MergeOptions } from "./merge-batch.ts";
 import { type IdSource, idSource } from "./new-ids.ts";
 import { type PutAside, putAside } from "./put-aside.ts";
+import { readResidents } from "./read-residents.ts";
 import {
   finishCopy,
   microsOf,
@@ -277,23 +278,15 @@ const UPDATE = `
 
 /** Residents that another row of the hub takes over, as the rows they came from. */
 async function loserRows(sql: Sql, ids: readonly string[]): Promise<PutAside[]> {
-  const { rows } = await sql.query({
-    name: "penggabungan-digantikan",
-    text: `select p.id_hub as "id", p.versi, p.nik, coalesce(k.nomor_kk, '') as "nomorKk", p.shdk, p.nama,
-             p.jenis_kelamin as "jenisKelamin", p.tempat_lahir as "tempatLahir", p.tanggal_lahir::text as "tanggalLahir",
-             p.agama, p.status_perkawinan as "statusPerkawinan", p.golongan_darah as "golonganDarah", p.pekerjaan,
-             p.alamat, p.rt, p.rw, p.kode_wilayah as "kodeWilayah", p.nama_ibu as "namaIbu", p.nama_ayah as "namaAyah",
-             p.status
-           from penduduk p left join kartu_keluarga k on k.id = p.kartu_keluarga where p.id = any($1::uuid[])`,
-    values: [ids],
-  });
-  const penduduk = rows.map((row) =>
-    create(PendudukHubSchema, { ...row, id: BigInt(row.id), versi: BigInt(row.versi) }),
-  );
+  // They are put aside as the hub sent them: a change made here is none of its business.
+  const penduduk = (await readResidents(sql, ids)).map((resident) => ({
+    ...resident.penduduk,
+    peristiwa: "",
+  }));
   const list = Buffer.from(toBinary(DaftarPendudukHubSchema, create(DaftarPendudukHubSchema, { penduduk })));
   const bounds = rowBounds(list);
   const row = newHubRow();
-  return rows.map((_, index) => {
+  return penduduk.map((_, index) => {
     readRow(row, list, bounds[index * 2]!, bounds[index * 2 + 1]!);
     return putAside(row, Sebab.GANDA, { alasan: "NIK_DUPLICATE", kolom: "nik" });
   });

@@ -1,4 +1,5 @@
-// PenggabunganService: batches of the hub in, acknowledgements out, one after the other, each after its commit.
+// PenggabunganService: batches of the hub in, acknowledgements out, one after the other, each after its commit; and residents
+// as the hub is to have them.
 import type { ServiceImpl } from "@connectrpc/connect";
 import { actorOf } from "#chassis/caller.ts";
 import { civilDate } from "#chassis/civil-date.ts";
@@ -10,11 +11,13 @@ import type {
   PenggabunganService,
 } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
 import type { Order } from "../domain/merge.ts";
+import { idOf, pendudukName } from "../messages.ts";
 import { type Batch, type CopyBuffers, type LastFamily, prepareBatch, readBatch } from "./batch.ts";
 import { countRegistry, forgetOldAnswers } from "./count-registry.ts";
 import type { Courtesy } from "./courtesy.ts";
 import { daysOf, rowCheck } from "./hub-rules.ts";
 import { mergeBatch, wasAllNew } from "./merge-batch.ts";
+import { readResidents } from "./read-residents.ts";
 
 export type Deps = {
   db: Database;
@@ -86,6 +89,13 @@ export function penggabunganService({
 
     async hitungPenduduk({ kodeWilayah }) {
       return { wilayah: await countRegistry(db, kodeWilayah) };
+    },
+
+    async readPenduduk({ penduduk }) {
+      const residents = await readResidents(db, penduduk.map(idOf));
+      return {
+        penduduk: residents.map((each) => ({ name: pendudukName(each.id), penduduk: each.penduduk })),
+      };
     },
   };
 }

@@ -17,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file lampid/pelaporan/v1/laporan.proto.
  */
 export const file_lampid_pelaporan_v1_laporan: GenFile = /*@__PURE__*/
-  fileDesc("CiFsYW1waWQvcGVsYXBvcmFuL3YxL2xhcG9yYW4ucHJvdG8SE2xhbXBpZC5wZWxhcG9yYW4udjEi1AUKB0xhcG9yYW4SDAoEbmFtZRgBIAEoCRINCgVub21vchgCIAEoCRIxCgVqZW5pcxgDIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pcxIzCgZzdGF0dXMYBCABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uU3RhdHVzEhQKDGtvZGVfd2lsYXlhaBgFIAEoCRIRCgl0ZXJsYW1iYXQYBiABKAgSLAoDaXNpGAcgASgLMh8ubGFtcGlkLnBlbGFwb3Jhbi52MS5Jc2lMYXBvcmFuEhMKBmFsYXNhbhgIIAEoCUIDgAEBEhcKD25vbW9yX2tlcHV0dXNhbhgJIAEoCRIPCgdwZW5nYWp1GAogASgJEhUKDXBlbXZlcmlmaWthc2kYCyABKAkSEAoIcGVuZ2VzYWgYDCABKAkSDAoEZXRhZxgNIAEoCRIvCgtjcmVhdGVfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImsKBUplbmlzEhUKEUpFTklTX1VOU1BFQ0lGSUVEEAASEwoPSkVOSVNfS0VMQUhJUkFOEAESEgoOSkVOSVNfS0VNQVRJQU4QAhIQCgxKRU5JU19QSU5EQUgQAxIQCgxKRU5JU19EQVRBTkcQBCKnAQoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEhMKD1NUQVRVU19ESUFKVUtBThABEhcKE1NUQVRVU19ESVZFUklGSUtBU0kQAhITCg9TVEFUVVNfRElTQUhLQU4QAxIXChNTVEFUVVNfRElLRU1CQUxJS0FOEAQSEgoOU1RBVFVTX0RJVE9MQUsQBRIVChFTVEFUVVNfRElCQVRBTEtBThAGItcCCgpJc2lMYXBvcmFuEjMKCWtlbGFoaXJhbhgBIAEoCzIeLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VsYWhpcmFuSAASMQoIa2VtYXRpYW4YAiABKAsyHS5sYW1waWQucGVsYXBvcmFuLnYxLktlbWF0aWFuSAASLQoGcGluZGFoGAMgASgLMhsubGFtcGlkLnBlbGFwb3Jhbi52MS5QaW5kYWhIABItCgZkYXRhbmcYBCABKAsyGy5sYW1waWQucGVsYXBvcmFuLnYxLkRhdGFuZ0gAEjUKB3BlbGFwb3IYBSABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLlBlbGFwb3JCBrpIA8gBARI5CghsYW1waXJhbhgGIAMoCzIdLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFtcGlyYW5CCLpIBZIBAhAUQhEKCGZvcm11bGlyEgW6SAIIASLLAQoHUGVsYXBvchIiCgNuaWsYASABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBJHCgRuYW1hGAIgASgJQjmAAQG6SDNyMRABGGQyK15bXHB7TH1ccHtNfScgLiwtXSpccHtMfVtccHtMfVxwe019JyAuLC1dKiQSMgoHdGVsZXBvbhgDIAEoCUIhgAEBukgb2AEBchYyFF5cK1sxLTldWzAtOV17NiwxNH0kEh8KBWVtYWlsGAQgASgJQhCAAQG6SArYAQFyBRj+AWABIrsBCghMYW1waXJhbhI6CgVqdWR1bBgBIAEoCUIrukgociYQARhkMiBeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qJBJMCgdydWp1a2FuGAIgASgJQju6SDhyNjI0XmxhbXBpcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIlCgZzaGEyNTYYAyABKAlCFbpIEnIQMg5eWzAtOWEtZl17NjR9JCJ0CgVTYWtzaRIiCgNuaWsYASABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBJHCgRuYW1hGAIgASgJQjmAAQG6SDNyMRABGGQyK15bXHB7TH1ccHtNfScgLiwtXSpccHtMfVtccHtMfVxwe019JyAuLC1dKiQi0QYKCUtlbGFoaXJhbhJHCgRuYW1hGAEgASgJQjmAAQG6SDNyMRABGGQyK15bXHB7TH1ccHtNfScgLiwtXSpccHtMfVtccHtMfVxwe019JyAuLC1dKiQSTAoNamVuaXNfa2VsYW1pbhgCIAEoDjIpLmxhbXBpZC5wZW5kdWR1ay52MS5QZW5kdWR1ay5KZW5pc0tlbGFtaW5CCrpIB4IBBBABIAASRAoMdGVtcGF0X2xhaGlyGAMgASgJQi6AAQG6SChyJhABGGQyIF5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtac30rXSokEj0KDXRhbmdnYWxfbGFoaXIYBCABKAlCJoABAbpIIHIeMhxeWzAtOV17NH0tWzAtOV17Mn0tWzAtOV17Mn0kEh4KCmJlcmF0X2dyYW0YBSABKAVCCrpIBxoFGJBOKGQSHQoKcGFuamFuZ19jbRgGIAEoBUIJukgGGgQYZCgKEhkKBnVydXRhbhgHIAEoBUIJukgGGgQYHigBEhsKE2lidV90aWRha19kaWtldGFodWkYCCABKAgSKQoHbmlrX2lidRgJIAEoCUIYgAEBukgS2AEBcg0yC15bMC05XXsxNn0kEjIKCG5hbWFfaWJ1GAogASgJQiCAAQG6SBpyGBhkMhReW1xwe0x9XHB7TX0nIC4sLV0qJBIqCghuaWtfYXlhaBgLIAEoCUIYgAEBukgS2AEBcg0yC15bMC05XXsxNn0kEicKCG5vbW9yX2trGAwgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSNQoFc2Frc2kYDSADKAsyGi5sYW1waWQucGVsYXBvcmFuLnYxLlNha3NpQgq6SAeSAQQIAhACEkUKCHBlbm9sb25nGA4gASgOMicubGFtcGlkLnBlbGFwb3Jhbi52MS5LZWxhaGlyYW4uUGVub2xvbmdCCrpIB4IBBBABIAAifwoIUGVub2xvbmcSGAoUUEVOT0xPTkdfVU5TUEVDSUZJRUQQABITCg9QRU5PTE9OR19ET0tURVIQARIaChZQRU5PTE9OR19CSURBTl9QRVJBV0FUEAISEgoOUEVOT0xPTkdfRFVLVU4QAxIUChBQRU5PTE9OR19MQUlOTllBEAQi0gMKCEtlbWF0aWFuEiIKA25paxgBIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEkAKEHRhbmdnYWxfa2VtYXRpYW4YAiABKAlCJoABAbpIIHIeMhxeWzAtOV17NH0tWzAtOV17Mn0tWzAtOV17Mn0kEkcKD3RlbXBhdF9rZW1hdGlhbhgDIAEoCUIugAEBukgociYQARhkMiBeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qJBJBCgVzZWJhYhgEIAEoDjIjLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VtYXRpYW4uU2ViYWJCDYABAbpIB4IBBBABIAASMQoFc2Frc2kYBSABKAsyGi5sYW1waWQucGVsYXBvcmFuLnYxLlNha3NpQga6SAPIAQEioAEKBVNlYmFiEhUKEVNFQkFCX1VOU1BFQ0lGSUVEEAASGAoUU0VCQUJfU0FLSVRfQVRBVV9UVUEQARIPCgtTRUJBQl9XQUJBSBACEhQKEFNFQkFCX0tFQ0VMQUtBQU4QAxIWChJTRUJBQl9LUklNSU5BTElUQVMQBBIUChBTRUJBQl9CVU5VSF9ESVJJEAUSEQoNU0VCQUJfTEFJTk5ZQRAGIroHCgZQaW5kYWgSJwoIbm9tb3Jfa2sYASABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBIrCgNuaWsYAiADKAlCHoABAbpIGJIBFRAyGAEiD3INMgteWzAtOV17MTZ9JBJPChNrb2RlX3dpbGF5YWhfdHVqdWFuGAMgASgJQjK6SC/YAQFyKjIoXlswLTldezJ9XC5bMC05XXsyfVwuWzAtOV17Mn1cLlswLTldezR9JBIrCg1uZWdhcmFfdHVqdWFuGAQgASgJQhS6SBHYAQFyDDIKXltBLVpdezJ9JBJwCg1hbGFtYXRfdHVqdWFuGAUgASgJQlmAAQG6SFNyURABGMgBMkpeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qW1xwe0x9XHB7Tn1dW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qJBJICgtrbGFzaWZpa2FzaRgGIAEoDjInLmxhbXBpZC5wZWxhcG9yYW4udjEuUGluZGFoLktsYXNpZmlrYXNpQgq6SAeCAQQQASAAEkQKBmFsYXNhbhgHIAEoDjIoLmxhbXBpZC5wZWxhcG9yYW4udjEuUGluZGFoLkFsYXNhblBpbmRhaEIKukgHggEEEAEgACLhAQoLS2xhc2lmaWthc2kSGwoXS0xBU0lGSUtBU0lfVU5TUEVDSUZJRUQQABIaChZLTEFTSUZJS0FTSV9EQUxBTV9ERVNBEAESGgoWS0xBU0lGSUtBU0lfQU5UQVJfREVTQRACEh8KG0tMQVNJRklLQVNJX0FOVEFSX0tFQ0FNQVRBThADEh8KG0tMQVNJRklLQVNJX0FOVEFSX0tBQlVQQVRFThAEEh4KGktMQVNJRklLQVNJX0FOVEFSX1BST1ZJTlNJEAUSGwoXS0xBU0lGSUtBU0lfTFVBUl9ORUdFUkkQBiL1AQoMQWxhc2FuUGluZGFoEh0KGUFMQVNBTl9QSU5EQUhfVU5TUEVDSUZJRUQQABIbChdBTEFTQU5fUElOREFIX1BFS0VSSkFBThABEhwKGEFMQVNBTl9QSU5EQUhfUEVORElESUtBThACEhoKFkFMQVNBTl9QSU5EQUhfS0VBTUFOQU4QAxIbChdBTEFTQU5fUElOREFIX0tFU0VIQVRBThAEEhsKF0FMQVNBTl9QSU5EQUhfUEVSVU1BSEFOEAUSGgoWQUxBU0FOX1BJTkRBSF9LRUxVQVJHQRAGEhkKFUFMQVNBTl9QSU5EQUhfTEFJTk5ZQRAHIvgBCgZEYXRhbmcSMQoMbm9tb3Jfc2twd25pGAEgASgJQhm6SBZyFBABGDIyDl5bMC05QS1aLy4tXSskSAASOgoLbHVhcl9uZWdlcmkYAiABKAsyIy5sYW1waWQucGVsYXBvcmFuLnYxLkRhcmlMdWFyTmVnZXJpSAASKQoIbm9tb3Jfa2sYAyABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JEgBEjQKCmthcnR1X2JhcnUYBCABKAsyHi5sYW1waWQucGVsYXBvcmFuLnYxLkthcnR1QmFydUgBQg0KBGFzYWwSBbpIAggBQg8KBnR1anVhbhIFukgCCAEiZAoORGFyaUx1YXJOZWdlcmkSIgoDbmlrGAEgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSLgoLbm9tb3Jfc2tkbG4YAiABKAlCGbpIFnIUEAEYMjIOXlswLTlBLVovLi1dKyQioQEKCUthcnR1QmFydRIpCgpuaWtfa2VwYWxhGAEgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSaQoGYWxhbWF0GAIgASgJQlmAAQG6SFNyURABGMgBMkpeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qW1xwe0x9XHB7Tn1dW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qJCKfAwoIVHJhbnNpc2kSDQoFdmVyc2kYASABKAUSMgoFamVuaXMYAiABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLlRyYW5zaXNpLkplbmlzEjMKBnN0YXR1cxgDIAEoDjIjLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5TdGF0dXMSDgoGcGVsYWt1GAQgASgJEg0KBXBlcmFuGAUgASgJEhMKBmFsYXNhbhgGIAEoCUIDgAEBEikKBXdha3R1GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCK7AQoFSmVuaXMSFQoRSkVOSVNfVU5TUEVDSUZJRUQQABISCg5KRU5JU19ESUFKVUtBThABEhYKEkpFTklTX0RJVkVSSUZJS0FTSRACEhIKDkpFTklTX0RJU0FIS0FOEAMSFgoSSkVOSVNfRElLRU1CQUxJS0FOEAQSGgoWSkVOSVNfRElBSlVLQU5fS0VNQkFMSRAFEhEKDUpFTklTX0RJVE9MQUsQBhIUChBKRU5JU19ESUJBVEFMS0FOEAdiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_lampid_penduduk_v1_penduduk]);
+  fileDesc("CiFsYW1waWQvcGVsYXBvcmFuL3YxL2xhcG9yYW4ucHJvdG8SE2xhbXBpZC5wZWxhcG9yYW4udjEi9gYKB0xhcG9yYW4SDAoEbmFtZRgBIAEoCRINCgVub21vchgCIAEoCRIxCgVqZW5pcxgDIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pcxIzCgZzdGF0dXMYBCABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uU3RhdHVzEhQKDGtvZGVfd2lsYXlhaBgFIAEoCRIRCgl0ZXJsYW1iYXQYBiABKAgSLAoDaXNpGAcgASgLMh8ubGFtcGlkLnBlbGFwb3Jhbi52MS5Jc2lMYXBvcmFuEhMKBmFsYXNhbhgIIAEoCUIDgAEBEhcKD25vbW9yX2tlcHV0dXNhbhgJIAEoCRIPCgdwZW5nYWp1GAogASgJEhUKDXBlbXZlcmlmaWthc2kYCyABKAkSEAoIcGVuZ2VzYWgYDCABKAkSDAoEZXRhZxgNIAEoCRIvCgtjcmVhdGVfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKBGVmZWsYECABKAsyGS5sYW1waWQucGVsYXBvcmFuLnYxLkVmZWsSMwoKcGVuZ2lyaW1hbhgRIAMoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVuZ2lyaW1hbhIVCg1ub21vcl9wdXR1c2FuGBIgASgJImsKBUplbmlzEhUKEUpFTklTX1VOU1BFQ0lGSUVEEAASEwoPSkVOSVNfS0VMQUhJUkFOEAESEgoOSkVOSVNfS0VNQVRJQU4QAhIQCgxKRU5JU19QSU5EQUgQAxIQCgxKRU5JU19EQVRBTkcQBCLUAQoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEhMKD1NUQVRVU19ESUFKVUtBThABEhcKE1NUQVRVU19ESVZFUklGSUtBU0kQAhITCg9TVEFUVVNfRElTQUhLQU4QAxIXChNTVEFUVVNfRElLRU1CQUxJS0FOEAQSEgoOU1RBVFVTX0RJVE9MQUsQBRIVChFTVEFUVVNfRElCQVRBTEtBThAGEhIKDlNUQVRVU19ESUNBQlVUEAcSFwoTU1RBVFVTX1BJTkRBSF9CQVRBTBAIIqQFCgRFZmVrEjAKBnN0YXR1cxgBIAEoDjIgLmxhbXBpZC5wZWxhcG9yYW4udjEuRWZlay5TdGF0dXMSNAoIcGVyaW50YWgYAiABKA4yIi5sYW1waWQucGVsYXBvcmFuLnYxLkVmZWsuUGVyaW50YWgSDQoFc2ViYWIYAyABKAkSEgoKa2V0ZXJhbmdhbhgEIAEoCRIpCgV3YWt0dRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMbmlrX3RlcnNhbWFyGAYgASgJEhIKCm5vbW9yX2FrdGEYByABKAkSGgoSbm9tb3Jfc3VyYXRfcGluZGFoGAggASgJEhAKCHBlbmR1ZHVrGAkgAygJEhYKDmthcnR1X2tlbHVhcmdhGAogAygJEjkKC2tlcGFsYV9iYXJ1GAsgAygLMiQubGFtcGlkLnBlbGFwb3Jhbi52MS5FZmVrLktlcGFsYUJhcnUSGQoRZGFsYW1fcGVycGluZGFoYW4YDCABKAUaNgoKS2VwYWxhQmFydRIWCg5rYXJ0dV9rZWx1YXJnYRgBIAEoCRIQCghwZW5kdWR1axgCIAEoCSJbCgZTdGF0dXMSFgoSU1RBVFVTX1VOU1BFQ0lGSUVEEAASEwoPU1RBVFVTX01FTlVOR0dVEAESEgoOU1RBVFVTX0JFUkxBS1UQAhIQCgxTVEFUVVNfR0FHQUwQAyKKAQoIUGVyaW50YWgSGAoUUEVSSU5UQUhfVU5TUEVDSUZJRUQQABIXChNQRVJJTlRBSF9QRU5HRVNBSEFOEAESFwoTUEVSSU5UQUhfUEVNQkVUVUxBThACEhcKE1BFUklOVEFIX1BFTkNBQlVUQU4QAxIZChVQRVJJTlRBSF9QRU5HRU1CQUxJQU4QBCLfAgoKUGVuZ2lyaW1hbhI2CgZzaXN0ZW0YASABKA4yJi5sYW1waWQucGVsYXBvcmFuLnYxLlBlbmdpcmltYW4uU2lzdGVtEjYKBnN0YXR1cxgCIAEoDjImLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVuZ2lyaW1hbi5TdGF0dXMSDgoGYWxhc2FuGAMgASgJEikKBXdha3R1GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJGCgZTaXN0ZW0SFgoSU0lTVEVNX1VOU1BFQ0lGSUVEEAASEwoPU0lTVEVNX0RVS0NBUElMEAESDwoLU0lTVEVNX1NJQUsQAiJeCgZTdGF0dXMSFgoSU1RBVFVTX1VOU1BFQ0lGSUVEEAASEwoPU1RBVFVTX01FTlVOR0dVEAESEwoPU1RBVFVTX0RJVEVSSU1BEAISEgoOU1RBVFVTX0RJVE9MQUsQAyLXAgoKSXNpTGFwb3JhbhIzCglrZWxhaGlyYW4YASABKAsyHi5sYW1waWQucGVsYXBvcmFuLnYxLktlbGFoaXJhbkgAEjEKCGtlbWF0aWFuGAIgASgLMh0ubGFtcGlkLnBlbGFwb3Jhbi52MS5LZW1hdGlhbkgAEi0KBnBpbmRhaBgDIAEoCzIbLmxhbXBpZC5wZWxhcG9yYW4udjEuUGluZGFoSAASLQoGZGF0YW5nGAQgASgLMhsubGFtcGlkLnBlbGFwb3Jhbi52MS5EYXRhbmdIABI1CgdwZWxhcG9yGAUgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5QZWxhcG9yQga6SAPIAQESOQoIbGFtcGlyYW4YBiADKAsyHS5sYW1waWQucGVsYXBvcmFuLnYxLkxhbXBpcmFuQgi6SAWSAQIQFEIRCghmb3JtdWxpchIFukgCCAEi2AIKB1BlbGFwb3ISIgoDbmlrGAEgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSRwoEbmFtYRgCIAEoCUI5gAEBukgzcjEQARhkMiteW1xwe0x9XHB7TX0nIC4sLV0qXHB7TH1bXHB7TH1ccHtNfScgLiwtXSokEjIKB3RlbGVwb24YAyABKAlCIYABAbpIG9gBAXIWMhReXCtbMS05XVswLTldezYsMTR9JBIfCgVlbWFpbBgEIAEoCUIQgAEBukgK2AEBcgUY/gFgARI7CgVrYW5hbBgFIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVsYXBvci5LYW5hbEIIukgFggECEAEiTgoFS2FuYWwSFQoRS0FOQUxfVU5TUEVDSUZJRUQQABIOCgpLQU5BTF9OT05FEAESDQoJS0FOQUxfU01TEAISDwoLS0FOQUxfRU1BSUwQAyK7AQoITGFtcGlyYW4SOgoFanVkdWwYASABKAlCK7pIKHImEAEYZDIgXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKiQSTAoHcnVqdWthbhgCIAEoCUI7ukg4cjYyNF5sYW1waXJhbi9bMC05YS1mXXs4fSgtWzAtOWEtZl17NH0pezN9LVswLTlhLWZdezEyfSQSJQoGc2hhMjU2GAMgASgJQhW6SBJyEDIOXlswLTlhLWZdezY0fSQidAoFU2Frc2kSIgoDbmlrGAEgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSRwoEbmFtYRgCIAEoCUI5gAEBukgzcjEQARhkMiteW1xwe0x9XHB7TX0nIC4sLV0qXHB7TH1bXHB7TH1ccHtNfScgLiwtXSokItEGCglLZWxhaGlyYW4SRwoEbmFtYRgBIAEoCUI5gAEBukgzcjEQARhkMiteW1xwe0x9XHB7TX0nIC4sLV0qXHB7TH1bXHB7TH1ccHtNfScgLiwtXSokEkwKDWplbmlzX2tlbGFtaW4YAiABKA4yKS5sYW1waWQucGVuZHVkdWsudjEuUGVuZHVkdWsuSmVuaXNLZWxhbWluQgq6SAeCAQQQASAAEkQKDHRlbXBhdF9sYWhpchgDIAEoCUIugAEBukgociYQARhkMiBeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qJBI9Cg10YW5nZ2FsX2xhaGlyGAQgASgJQiaAAQG6SCByHjIcXlswLTldezR9LVswLTldezJ9LVswLTldezJ9JBIeCgpiZXJhdF9ncmFtGAUgASgFQgq6SAcaBRiQTihkEh0KCnBhbmphbmdfY20YBiABKAVCCbpIBhoEGGQoChIZCgZ1cnV0YW4YByABKAVCCbpIBhoEGB4oARIbChNpYnVfdGlkYWtfZGlrZXRhaHVpGAggASgIEikKB25pa19pYnUYCSABKAlCGIABAbpIEtgBAXINMgteWzAtOV17MTZ9JBIyCghuYW1hX2lidRgKIAEoCUIggAEBukgachgYZDIUXltccHtMfVxwe019JyAuLC1dKiQSKgoIbmlrX2F5YWgYCyABKAlCGIABAbpIEtgBAXINMgteWzAtOV17MTZ9JBInCghub21vcl9raxgMIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEjUKBXNha3NpGA0gAygLMhoubGFtcGlkLnBlbGFwb3Jhbi52MS5TYWtzaUIKukgHkgEECAIQAhJFCghwZW5vbG9uZxgOIAEoDjInLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VsYWhpcmFuLlBlbm9sb25nQgq6SAeCAQQQASAAIn8KCFBlbm9sb25nEhgKFFBFTk9MT05HX1VOU1BFQ0lGSUVEEAASEwoPUEVOT0xPTkdfRE9LVEVSEAESGgoWUEVOT0xPTkdfQklEQU5fUEVSQVdBVBACEhIKDlBFTk9MT05HX0RVS1VOEAMSFAoQUEVOT0xPTkdfTEFJTk5ZQRAEItIDCghLZW1hdGlhbhIiCgNuaWsYASABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBJAChB0YW5nZ2FsX2tlbWF0aWFuGAIgASgJQiaAAQG6SCByHjIcXlswLTldezR9LVswLTldezJ9LVswLTldezJ9JBJHCg90ZW1wYXRfa2VtYXRpYW4YAyABKAlCLoABAbpIKHImEAEYZDIgXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKiQSQQoFc2ViYWIYBCABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLktlbWF0aWFuLlNlYmFiQg2AAQG6SAeCAQQQASAAEjEKBXNha3NpGAUgASgLMhoubGFtcGlkLnBlbGFwb3Jhbi52MS5TYWtzaUIGukgDyAEBIqABCgVTZWJhYhIVChFTRUJBQl9VTlNQRUNJRklFRBAAEhgKFFNFQkFCX1NBS0lUX0FUQVVfVFVBEAESDwoLU0VCQUJfV0FCQUgQAhIUChBTRUJBQl9LRUNFTEFLQUFOEAMSFgoSU0VCQUJfS1JJTUlOQUxJVEFTEAQSFAoQU0VCQUJfQlVOVUhfRElSSRAFEhEKDVNFQkFCX0xBSU5OWUEQBiK6BwoGUGluZGFoEicKCG5vbW9yX2trGAEgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSKwoDbmlrGAIgAygJQh6AAQG6SBiSARUQMhgBIg9yDTILXlswLTldezE2fSQSTwoTa29kZV93aWxheWFoX3R1anVhbhgDIAEoCUIyukgv2AEBcioyKF5bMC05XXsyfVwuWzAtOV17Mn1cLlswLTldezJ9XC5bMC05XXs0fSQSKwoNbmVnYXJhX3R1anVhbhgEIAEoCUIUukgR2AEBcgwyCl5bQS1aXXsyfSQScAoNYWxhbWF0X3R1anVhbhgFIAEoCUJZgAEBukhTclEQARjIATJKXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKiQSSAoLa2xhc2lmaWthc2kYBiABKA4yJy5sYW1waWQucGVsYXBvcmFuLnYxLlBpbmRhaC5LbGFzaWZpa2FzaUIKukgHggEEEAEgABJECgZhbGFzYW4YByABKA4yKC5sYW1waWQucGVsYXBvcmFuLnYxLlBpbmRhaC5BbGFzYW5QaW5kYWhCCrpIB4IBBBABIAAi4QEKC0tsYXNpZmlrYXNpEhsKF0tMQVNJRklLQVNJX1VOU1BFQ0lGSUVEEAASGgoWS0xBU0lGSUtBU0lfREFMQU1fREVTQRABEhoKFktMQVNJRklLQVNJX0FOVEFSX0RFU0EQAhIfChtLTEFTSUZJS0FTSV9BTlRBUl9LRUNBTUFUQU4QAxIfChtLTEFTSUZJS0FTSV9BTlRBUl9LQUJVUEFURU4QBBIeChpLTEFTSUZJS0FTSV9BTlRBUl9QUk9WSU5TSRAFEhsKF0tMQVNJRklLQVNJX0xVQVJfTkVHRVJJEAYi9QEKDEFsYXNhblBpbmRhaBIdChlBTEFTQU5fUElOREFIX1VOU1BFQ0lGSUVEEAASGwoXQUxBU0FOX1BJTkRBSF9QRUtFUkpBQU4QARIcChhBTEFTQU5fUElOREFIX1BFTkRJRElLQU4QAhIaChZBTEFTQU5fUElOREFIX0tFQU1BTkFOEAMSGwoXQUxBU0FOX1BJTkRBSF9LRVNFSEFUQU4QBBIbChdBTEFTQU5fUElOREFIX1BFUlVNQUhBThAFEhoKFkFMQVNBTl9QSU5EQUhfS0VMVUFSR0EQBhIZChVBTEFTQU5fUElOREFIX0xBSU5OWUEQByL4AQoGRGF0YW5nEjEKDG5vbW9yX3NrcHduaRgBIAEoCUIZukgWchQQARgyMg5eWzAtOUEtWi8uLV0rJEgAEjoKC2x1YXJfbmVnZXJpGAIgASgLMiMubGFtcGlkLnBlbGFwb3Jhbi52MS5EYXJpTHVhck5lZ2VyaUgAEikKCG5vbW9yX2trGAMgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSRIARI0CgprYXJ0dV9iYXJ1GAQgASgLMh4ubGFtcGlkLnBlbGFwb3Jhbi52MS5LYXJ0dUJhcnVIAUINCgRhc2FsEgW6SAIIAUIPCgZ0dWp1YW4SBbpIAggBImQKDkRhcmlMdWFyTmVnZXJpEiIKA25paxgBIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEi4KC25vbW9yX3NrZGxuGAIgASgJQhm6SBZyFBABGDIyDl5bMC05QS1aLy4tXSskIqEBCglLYXJ0dUJhcnUSKQoKbmlrX2tlcGFsYRgBIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEmkKBmFsYW1hdBgCIAEoCUJZgAEBukhTclEQARjIATJKXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKiQizAQKCFRyYW5zaXNpEg0KBXZlcnNpGAEgASgFEjIKBWplbmlzGAIgASgOMiMubGFtcGlkLnBlbGFwb3Jhbi52MS5UcmFuc2lzaS5KZW5pcxIzCgZzdGF0dXMYAyABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uU3RhdHVzEg4KBnBlbGFrdRgEIAEoCRINCgVwZXJhbhgFIAEoCRITCgZhbGFzYW4YBiABKAlCA4ABARIpCgV3YWt0dRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi6AIKBUplbmlzEhUKEUpFTklTX1VOU1BFQ0lGSUVEEAASEgoOSkVOSVNfRElBSlVLQU4QARIWChJKRU5JU19ESVZFUklGSUtBU0kQAhISCg5KRU5JU19ESVNBSEtBThADEhYKEkpFTklTX0RJS0VNQkFMSUtBThAEEhoKFkpFTklTX0RJQUpVS0FOX0tFTUJBTEkQBRIRCg1KRU5JU19ESVRPTEFLEAYSFAoQSkVOSVNfRElCQVRBTEtBThAHEhEKDUpFTklTX0JFUkxBS1UQCBIXChNKRU5JU19HQUdBTF9CRVJMQUtVEAkSEQoNSkVOSVNfRElVTEFORxAKEhQKEEpFTklTX0RJQkVUVUxLQU4QCxIRCg1KRU5JU19ESUNBQlVUEAwSIAocSkVOSVNfUEVSUElOREFIQU5fRElCQVRBTEtBThANEiEKHUpFTklTX1BFUlBJTkRBSEFOX0tFREFMVVdBUlNBEA5iBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_lampid_penduduk_v1_penduduk]);
 
 /**
  * Laporan is one report of a birth, a death or a move on its way through three levels of approval.
@@ -129,6 +129,27 @@ export type Laporan = Message<"lampid.pelaporan.v1.Laporan"> & {
    * @generated from field: google.protobuf.Timestamp update_time = 15;
    */
   updateTime?: Timestamp | undefined;
+
+  /**
+   * What it did to the registry; absent before it was approved, and in lists.
+   *
+   * @generated from field: lampid.pelaporan.v1.Efek efek = 16;
+   */
+  efek?: Efek | undefined;
+
+  /**
+   * How far the systems outside were told of it; GetLaporan has it, unless as of a time.
+   *
+   * @generated from field: repeated lampid.pelaporan.v1.Pengiriman pengiriman = 17;
+   */
+  pengiriman: Pengiriman[];
+
+  /**
+   * Number of the court's decision by which it was last corrected, or revoked; empty where there was none.
+   *
+   * @generated from field: string nomor_putusan = 18;
+   */
+  nomorPutusan: string;
 };
 
 /**
@@ -221,7 +242,7 @@ export const Laporan_Status = {
   DIVERIFIKASI: 2,
 
   /**
-   * Approved by an admin of the kota/kabupaten. Final.
+   * Approved by an admin of the kota/kabupaten. What that did to the registry is in efek.
    *
    * @generated from enum value: STATUS_DISAHKAN = 3;
    */
@@ -247,6 +268,20 @@ export const Laporan_Status = {
    * @generated from enum value: STATUS_DIBATALKAN = 6;
    */
   DIBATALKAN: 6,
+
+  /**
+   * Revoked after it was approved. Final.
+   *
+   * @generated from enum value: STATUS_DICABUT = 7;
+   */
+  DICABUT: 7,
+
+  /**
+   * A move whose members came back from transit: called off, or not arrived in time. Final.
+   *
+   * @generated from enum value: STATUS_PINDAH_BATAL = 8;
+   */
+  PINDAH_BATAL: 8,
 } as const;
 
 /**
@@ -261,6 +296,367 @@ export type Laporan_Status = (typeof Laporan_Status)[keyof typeof Laporan_Status
  */
 export const Laporan_StatusSchema: GenEnum<Laporan_Status> = /*@__PURE__*/
   enumDesc(file_lampid_pelaporan_v1_laporan, 0, 1);
+
+/**
+ * Efek is what an approved report did to the registry, or is to do.
+ *
+ * @generated from message lampid.pelaporan.v1.Efek
+ */
+export type Efek = Message<"lampid.pelaporan.v1.Efek"> & {
+  /**
+   * How far the last command is.
+   *
+   * @generated from field: lampid.pelaporan.v1.Efek.Status status = 1;
+   */
+  status: Efek_Status;
+
+  /**
+   * What it was.
+   *
+   * @generated from field: lampid.pelaporan.v1.Efek.Perintah perintah = 2;
+   */
+  perintah: Efek_Perintah;
+
+  /**
+   * Why it was refused: the reason of the registry's ErrorInfo ("NOT_ALIVE"). Empty unless GAGAL.
+   *
+   * @generated from field: string sebab = 3;
+   */
+  sebab: string;
+
+  /**
+   * The same in words, for a developer; no personal data. Empty unless GAGAL.
+   *
+   * @generated from field: string keterangan = 4;
+   */
+  keterangan: string;
+
+  /**
+   * When the last command was given or, once answered, when its answer was noted.
+   *
+   * @generated from field: google.protobuf.Timestamp waktu = 5;
+   */
+  waktu?: Timestamp | undefined;
+
+  /**
+   * Of a birth that took effect: the child's NIK with birth date and serial hidden. As all that follows, it stays when a later
+   * command waits or fails.
+   *
+   * @generated from field: string nik_tersamar = 6;
+   */
+  nikTersamar: string;
+
+  /**
+   * Number of the certificate of a birth or a death.
+   *
+   * @generated from field: string nomor_akta = 7;
+   */
+  nomorAkta: string;
+
+  /**
+   * Number of the surat keterangan pindah of a move to another kota/kabupaten or abroad.
+   *
+   * @generated from field: string nomor_surat_pindah = 8;
+   */
+  nomorSuratPindah: string;
+
+  /**
+   * Residents changed by what took effect last, "penduduk/{uuid}"; of a birth, the child.
+   *
+   * @generated from field: repeated string penduduk = 9;
+   */
+  penduduk: string[];
+
+  /**
+   * Family cards changed by it, "kartuKeluarga/{uuid}".
+   *
+   * @generated from field: repeated string kartu_keluarga = 10;
+   */
+  kartuKeluarga: string[];
+
+  /**
+   * Families that got another head by it.
+   *
+   * @generated from field: repeated lampid.pelaporan.v1.Efek.KepalaBaru kepala_baru = 11;
+   */
+  kepalaBaru: Efek_KepalaBaru[];
+
+  /**
+   * Residents who are in transit by this report.
+   *
+   * @generated from field: int32 dalam_perpindahan = 12;
+   */
+  dalamPerpindahan: number;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.Efek.
+ * Use `create(EfekSchema)` to create a new message.
+ */
+export const EfekSchema: GenMessage<Efek> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_laporan, 1);
+
+/**
+ * KepalaBaru is a change of the head of a family.
+ *
+ * @generated from message lampid.pelaporan.v1.Efek.KepalaBaru
+ */
+export type Efek_KepalaBaru = Message<"lampid.pelaporan.v1.Efek.KepalaBaru"> & {
+  /**
+   * "kartuKeluarga/{uuid}".
+   *
+   * @generated from field: string kartu_keluarga = 1;
+   */
+  kartuKeluarga: string;
+
+  /**
+   * "penduduk/{uuid}"; empty: the card has no head any more.
+   *
+   * @generated from field: string penduduk = 2;
+   */
+  penduduk: string;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.Efek.KepalaBaru.
+ * Use `create(Efek_KepalaBaruSchema)` to create a new message.
+ */
+export const Efek_KepalaBaruSchema: GenMessage<Efek_KepalaBaru> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_laporan, 1, 0);
+
+/**
+ * Status is how far the last command to the registry is.
+ *
+ * @generated from enum lampid.pelaporan.v1.Efek.Status
+ */
+export const Efek_Status = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * On its way; tried until the registry answers.
+   *
+   * @generated from enum value: STATUS_MENUNGGU = 1;
+   */
+  MENUNGGU: 1,
+
+  /**
+   * The registry has changed.
+   *
+   * @generated from enum value: STATUS_BERLAKU = 2;
+   */
+  BERLAKU: 2,
+
+  /**
+   * The registry refused it and has not changed by it: a person has to look at it.
+   *
+   * @generated from enum value: STATUS_GAGAL = 3;
+   */
+  GAGAL: 3,
+} as const;
+
+/**
+ * Status is how far the last command to the registry is.
+ *
+ * @generated from enum lampid.pelaporan.v1.Efek.Status
+ */
+export type Efek_Status = (typeof Efek_Status)[keyof typeof Efek_Status] | UnknownEnum;
+
+/**
+ * Describes the enum lampid.pelaporan.v1.Efek.Status.
+ */
+export const Efek_StatusSchema: GenEnum<Efek_Status> = /*@__PURE__*/
+  enumDesc(file_lampid_pelaporan_v1_laporan, 1, 0);
+
+/**
+ * Perintah is what the registry was told to do last.
+ *
+ * @generated from enum lampid.pelaporan.v1.Efek.Perintah
+ */
+export const Efek_Perintah = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: PERINTAH_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * To let the report, approved, take effect.
+   *
+   * @generated from enum value: PERINTAH_PENGESAHAN = 1;
+   */
+  PENGESAHAN: 1,
+
+  /**
+   * To correct what took effect.
+   *
+   * @generated from enum value: PERINTAH_PEMBETULAN = 2;
+   */
+  PEMBETULAN: 2,
+
+  /**
+   * To revoke what took effect.
+   *
+   * @generated from enum value: PERINTAH_PENCABUTAN = 3;
+   */
+  PENCABUTAN: 3,
+
+  /**
+   * To bring back who is in transit.
+   *
+   * @generated from enum value: PERINTAH_PENGEMBALIAN = 4;
+   */
+  PENGEMBALIAN: 4,
+} as const;
+
+/**
+ * Perintah is what the registry was told to do last.
+ *
+ * @generated from enum lampid.pelaporan.v1.Efek.Perintah
+ */
+export type Efek_Perintah = (typeof Efek_Perintah)[keyof typeof Efek_Perintah] | UnknownEnum;
+
+/**
+ * Describes the enum lampid.pelaporan.v1.Efek.Perintah.
+ */
+export const Efek_PerintahSchema: GenEnum<Efek_Perintah> = /*@__PURE__*/
+  enumDesc(file_lampid_pelaporan_v1_laporan, 1, 1);
+
+/**
+ * Pengiriman says how far a system outside was told of what a report did.
+ *
+ * @generated from message lampid.pelaporan.v1.Pengiriman
+ */
+export type Pengiriman = Message<"lampid.pelaporan.v1.Pengiriman"> & {
+  /**
+   * Who is told.
+   *
+   * @generated from field: lampid.pelaporan.v1.Pengiriman.Sistem sistem = 1;
+   */
+  sistem: Pengiriman_Sistem;
+
+  /**
+   * How far it is.
+   *
+   * @generated from field: lampid.pelaporan.v1.Pengiriman.Status status = 2;
+   */
+  status: Pengiriman_Status;
+
+  /**
+   * Why it waits or was refused, for a developer; empty when it was accepted.
+   *
+   * @generated from field: string alasan = 3;
+   */
+  alasan: string;
+
+  /**
+   * When this became so.
+   *
+   * @generated from field: google.protobuf.Timestamp waktu = 4;
+   */
+  waktu?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.Pengiriman.
+ * Use `create(PengirimanSchema)` to create a new message.
+ */
+export const PengirimanSchema: GenMessage<Pengiriman> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_laporan, 2);
+
+/**
+ * Sistem is who is told.
+ *
+ * @generated from enum lampid.pelaporan.v1.Pengiriman.Sistem
+ */
+export const Pengiriman_Sistem = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: SISTEM_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The central hub of Dukcapil.
+   *
+   * @generated from enum value: SISTEM_DUKCAPIL = 1;
+   */
+  DUKCAPIL: 1,
+
+  /**
+   * The national population-administration system.
+   *
+   * @generated from enum value: SISTEM_SIAK = 2;
+   */
+  SIAK: 2,
+} as const;
+
+/**
+ * Sistem is who is told.
+ *
+ * @generated from enum lampid.pelaporan.v1.Pengiriman.Sistem
+ */
+export type Pengiriman_Sistem = (typeof Pengiriman_Sistem)[keyof typeof Pengiriman_Sistem] | UnknownEnum;
+
+/**
+ * Describes the enum lampid.pelaporan.v1.Pengiriman.Sistem.
+ */
+export const Pengiriman_SistemSchema: GenEnum<Pengiriman_Sistem> = /*@__PURE__*/
+  enumDesc(file_lampid_pelaporan_v1_laporan, 2, 0);
+
+/**
+ * Status is how far it is.
+ *
+ * @generated from enum lampid.pelaporan.v1.Pengiriman.Status
+ */
+export const Pengiriman_Status = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The system is down; it is tried again.
+   *
+   * @generated from enum value: STATUS_MENUNGGU = 1;
+   */
+  MENUNGGU: 1,
+
+  /**
+   * The system has it.
+   *
+   * @generated from enum value: STATUS_DITERIMA = 2;
+   */
+  DITERIMA: 2,
+
+  /**
+   * The system refused it: a person has to look at it.
+   *
+   * @generated from enum value: STATUS_DITOLAK = 3;
+   */
+  DITOLAK: 3,
+} as const;
+
+/**
+ * Status is how far it is.
+ *
+ * @generated from enum lampid.pelaporan.v1.Pengiriman.Status
+ */
+export type Pengiriman_Status = (typeof Pengiriman_Status)[keyof typeof Pengiriman_Status] | UnknownEnum;
+
+/**
+ * Describes the enum lampid.pelaporan.v1.Pengiriman.Status.
+ */
+export const Pengiriman_StatusSchema: GenEnum<Pengiriman_Status> = /*@__PURE__*/
+  enumDesc(file_lampid_pelaporan_v1_laporan, 2, 1);
 
 /**
  * IsiLaporan is what a report says: the form, who reports, and what is attached.
@@ -327,7 +723,7 @@ export type IsiLaporan = Message<"lampid.pelaporan.v1.IsiLaporan"> & {
  * Use `create(IsiLaporanSchema)` to create a new message.
  */
 export const IsiLaporanSchema: GenMessage<IsiLaporan> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 1);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 3);
 
 /**
  * Pelapor is who reports.
@@ -362,6 +758,13 @@ export type Pelapor = Message<"lampid.pelaporan.v1.Pelapor"> & {
    * @generated from field: string email = 4;
    */
   email: string;
+
+  /**
+   * How to tell them what becomes of the report. Default: see KANAL_UNSPECIFIED.
+   *
+   * @generated from field: lampid.pelaporan.v1.Pelapor.Kanal kanal = 5;
+   */
+  kanal: Pelapor_Kanal;
 };
 
 /**
@@ -369,7 +772,55 @@ export type Pelapor = Message<"lampid.pelaporan.v1.Pelapor"> & {
  * Use `create(PelaporSchema)` to create a new message.
  */
 export const PelaporSchema: GenMessage<Pelapor> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 2);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 4);
+
+/**
+ * Kanal is how they are told what becomes of the report.
+ *
+ * @generated from enum lampid.pelaporan.v1.Pelapor.Kanal
+ */
+export const Pelapor_Kanal = {
+  /**
+   * Not stated: by SMS if there is a telephone number, else by mail if there is an address, else not at all.
+   *
+   * @generated from enum value: KANAL_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Not at all.
+   *
+   * @generated from enum value: KANAL_NONE = 1;
+   */
+  NONE: 1,
+
+  /**
+   * By SMS; then telepon is required.
+   *
+   * @generated from enum value: KANAL_SMS = 2;
+   */
+  SMS: 2,
+
+  /**
+   * By electronic mail; then email is required.
+   *
+   * @generated from enum value: KANAL_EMAIL = 3;
+   */
+  EMAIL: 3,
+} as const;
+
+/**
+ * Kanal is how they are told what becomes of the report.
+ *
+ * @generated from enum lampid.pelaporan.v1.Pelapor.Kanal
+ */
+export type Pelapor_Kanal = (typeof Pelapor_Kanal)[keyof typeof Pelapor_Kanal] | UnknownEnum;
+
+/**
+ * Describes the enum lampid.pelaporan.v1.Pelapor.Kanal.
+ */
+export const Pelapor_KanalSchema: GenEnum<Pelapor_Kanal> = /*@__PURE__*/
+  enumDesc(file_lampid_pelaporan_v1_laporan, 4, 0);
 
 /**
  * Lampiran refers to a document that is kept elsewhere.
@@ -404,7 +855,7 @@ export type Lampiran = Message<"lampid.pelaporan.v1.Lampiran"> & {
  * Use `create(LampiranSchema)` to create a new message.
  */
 export const LampiranSchema: GenMessage<Lampiran> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 3);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 5);
 
 /**
  * Saksi is a witness.
@@ -432,7 +883,7 @@ export type Saksi = Message<"lampid.pelaporan.v1.Saksi"> & {
  * Use `create(SaksiSchema)` to create a new message.
  */
 export const SaksiSchema: GenMessage<Saksi> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 4);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 6);
 
 /**
  * Kelahiran is a birth.
@@ -544,7 +995,7 @@ export type Kelahiran = Message<"lampid.pelaporan.v1.Kelahiran"> & {
  * Use `create(KelahiranSchema)` to create a new message.
  */
 export const KelahiranSchema: GenMessage<Kelahiran> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 5);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 7);
 
 /**
  * Penolong is who attended the birth.
@@ -599,7 +1050,7 @@ export type Kelahiran_Penolong = (typeof Kelahiran_Penolong)[keyof typeof Kelahi
  * Describes the enum lampid.pelaporan.v1.Kelahiran.Penolong.
  */
 export const Kelahiran_PenolongSchema: GenEnum<Kelahiran_Penolong> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 5, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 7, 0);
 
 /**
  * Kematian is a death.
@@ -648,7 +1099,7 @@ export type Kematian = Message<"lampid.pelaporan.v1.Kematian"> & {
  * Use `create(KematianSchema)` to create a new message.
  */
 export const KematianSchema: GenMessage<Kematian> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 6);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 8);
 
 /**
  * Sebab is the cause of death as form F-2.01 has it.
@@ -717,7 +1168,7 @@ export type Kematian_Sebab = (typeof Kematian_Sebab)[keyof typeof Kematian_Sebab
  * Describes the enum lampid.pelaporan.v1.Kematian.Sebab.
  */
 export const Kematian_SebabSchema: GenEnum<Kematian_Sebab> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 6, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 8, 0);
 
 /**
  * Pindah is a move out.
@@ -780,7 +1231,7 @@ export type Pindah = Message<"lampid.pelaporan.v1.Pindah"> & {
  * Use `create(PindahSchema)` to create a new message.
  */
 export const PindahSchema: GenMessage<Pindah> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 7);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 9);
 
 /**
  * Klasifikasi is how far the move goes; it must agree with origin and destination.
@@ -849,7 +1300,7 @@ export type Pindah_Klasifikasi = (typeof Pindah_Klasifikasi)[keyof typeof Pindah
  * Describes the enum lampid.pelaporan.v1.Pindah.Klasifikasi.
  */
 export const Pindah_KlasifikasiSchema: GenEnum<Pindah_Klasifikasi> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 7, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 9, 0);
 
 /**
  * AlasanPindah is why they move, as form F-1.03 has it.
@@ -925,7 +1376,7 @@ export type Pindah_AlasanPindah = (typeof Pindah_AlasanPindah)[keyof typeof Pind
  * Describes the enum lampid.pelaporan.v1.Pindah.AlasanPindah.
  */
 export const Pindah_AlasanPindahSchema: GenEnum<Pindah_AlasanPindah> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 7, 1);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 9, 1);
 
 /**
  * Datang is a move in.
@@ -985,7 +1436,7 @@ export type Datang = Message<"lampid.pelaporan.v1.Datang"> & {
  * Use `create(DatangSchema)` to create a new message.
  */
 export const DatangSchema: GenMessage<Datang> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 8);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 10);
 
 /**
  * DariLuarNegeri is a return from abroad.
@@ -1013,7 +1464,7 @@ export type DariLuarNegeri = Message<"lampid.pelaporan.v1.DariLuarNegeri"> & {
  * Use `create(DariLuarNegeriSchema)` to create a new message.
  */
 export const DariLuarNegeriSchema: GenMessage<DariLuarNegeri> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 9);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 11);
 
 /**
  * KartuBaru is a family card that is to be made for those who arrive.
@@ -1041,7 +1492,7 @@ export type KartuBaru = Message<"lampid.pelaporan.v1.KartuBaru"> & {
  * Use `create(KartuBaruSchema)` to create a new message.
  */
 export const KartuBaruSchema: GenMessage<KartuBaru> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 10);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 12);
 
 /**
  * Transisi is one event of a report's life: who did what, when, why.
@@ -1071,14 +1522,14 @@ export type Transisi = Message<"lampid.pelaporan.v1.Transisi"> & {
   status: Laporan_Status;
 
   /**
-   * Account id of who did it.
+   * Account id of who did it; of an effect, of who commanded it; "jadwal" for what time alone did.
    *
    * @generated from field: string pelaku = 4;
    */
   pelaku: string;
 
   /**
-   * Their role then.
+   * Their role then; "service" for what time alone did.
    *
    * @generated from field: string peran = 5;
    */
@@ -1104,7 +1555,7 @@ export type Transisi = Message<"lampid.pelaporan.v1.Transisi"> & {
  * Use `create(TransisiSchema)` to create a new message.
  */
 export const TransisiSchema: GenMessage<Transisi> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 11);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 13);
 
 /**
  * Jenis is what happened.
@@ -1167,6 +1618,55 @@ export const Transisi_Jenis = {
    * @generated from enum value: JENIS_DIBATALKAN = 7;
    */
   DIBATALKAN: 7,
+
+  /**
+   * The registry has changed by it.
+   *
+   * @generated from enum value: JENIS_BERLAKU = 8;
+   */
+  BERLAKU: 8,
+
+  /**
+   * The registry refused the change; alasan has the reason of its ErrorInfo.
+   *
+   * @generated from enum value: JENIS_GAGAL_BERLAKU = 9;
+   */
+  GAGAL_BERLAKU: 9,
+
+  /**
+   * A change that was refused is tried again.
+   *
+   * @generated from enum value: JENIS_DIULANG = 10;
+   */
+  DIULANG: 10,
+
+  /**
+   * Corrected after it took effect.
+   *
+   * @generated from enum value: JENIS_DIBETULKAN = 11;
+   */
+  DIBETULKAN: 11,
+
+  /**
+   * Revoked after it was approved.
+   *
+   * @generated from enum value: JENIS_DICABUT = 12;
+   */
+  DICABUT: 12,
+
+  /**
+   * The move was called off while its members were in transit.
+   *
+   * @generated from enum value: JENIS_PERPINDAHAN_DIBATALKAN = 13;
+   */
+  PERPINDAHAN_DIBATALKAN: 13,
+
+  /**
+   * The members in transit did not arrive in time.
+   *
+   * @generated from enum value: JENIS_PERPINDAHAN_KEDALUWARSA = 14;
+   */
+  PERPINDAHAN_KEDALUWARSA: 14,
 } as const;
 
 /**
@@ -1180,5 +1680,5 @@ export type Transisi_Jenis = (typeof Transisi_Jenis)[keyof typeof Transisi_Jenis
  * Describes the enum lampid.pelaporan.v1.Transisi.Jenis.
  */
 export const Transisi_JenisSchema: GenEnum<Transisi_Jenis> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 11, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 13, 0);
 

@@ -9,7 +9,7 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Laporan_Jenis, Laporan_Status } from "./laporan_pb.ts";
+import type { Efek, Laporan_Jenis, Laporan_Status } from "./laporan_pb.ts";
 import { file_lampid_pelaporan_v1_laporan } from "./laporan_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file lampid/pelaporan/v1/pelaporan_events.proto.
  */
 export const file_lampid_pelaporan_v1_pelaporan_events: GenFile = /*@__PURE__*/
-  fileDesc("CipsYW1waWQvcGVsYXBvcmFuL3YxL3BlbGFwb3Jhbl9ldmVudHMucHJvdG8SE2xhbXBpZC5wZWxhcG9yYW4udjEijQIKEFBlcnViYWhhbkxhcG9yYW4SDwoHbGFwb3JhbhgBIAEoCRINCgVub21vchgCIAEoCRIxCgVqZW5pcxgDIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pcxIUCgxrb2RlX3dpbGF5YWgYBCABKAkSMwoGc3RhdHVzGAUgASgOMiMubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuLlN0YXR1cxINCgV2ZXJzaRgGIAEoBRIRCgl0ZXJsYW1iYXQYByABKAgSDgoGcGVsYWt1GAggASgJEikKBXdha3R1GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLCg9MYXBvcmFuRGlhanVrYW4SOAoJcGVydWJhaGFuGAEgASgLMiUubGFtcGlkLnBlbGFwb3Jhbi52MS5QZXJ1YmFoYW5MYXBvcmFuIk8KE0xhcG9yYW5EaXZlcmlmaWthc2kSOAoJcGVydWJhaGFuGAEgASgLMiUubGFtcGlkLnBlbGFwb3Jhbi52MS5QZXJ1YmFoYW5MYXBvcmFuIksKD0xhcG9yYW5EaXNhaGthbhI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iTwoTTGFwb3JhbkRpa2VtYmFsaWthbhI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iUgoWTGFwb3JhbkRpYWp1a2FuS2VtYmFsaRI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iSgoOTGFwb3JhbkRpdG9sYWsSOAoJcGVydWJhaGFuGAEgASgLMiUubGFtcGlkLnBlbGFwb3Jhbi52MS5QZXJ1YmFoYW5MYXBvcmFuIk0KEUxhcG9yYW5EaWJhdGFsa2FuEjgKCXBlcnViYWhhbhgBIAEoCzIlLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVydWJhaGFuTGFwb3JhbmIGcHJvdG8z", [file_google_protobuf_timestamp, file_lampid_pelaporan_v1_laporan]);
+  fileDesc("CipsYW1waWQvcGVsYXBvcmFuL3YxL3BlbGFwb3Jhbl9ldmVudHMucHJvdG8SE2xhbXBpZC5wZWxhcG9yYW4udjEijQIKEFBlcnViYWhhbkxhcG9yYW4SDwoHbGFwb3JhbhgBIAEoCRINCgVub21vchgCIAEoCRIxCgVqZW5pcxgDIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pcxIUCgxrb2RlX3dpbGF5YWgYBCABKAkSMwoGc3RhdHVzGAUgASgOMiMubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuLlN0YXR1cxINCgV2ZXJzaRgGIAEoBRIRCgl0ZXJsYW1iYXQYByABKAgSDgoGcGVsYWt1GAggASgJEikKBXdha3R1GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLCg9MYXBvcmFuRGlhanVrYW4SOAoJcGVydWJhaGFuGAEgASgLMiUubGFtcGlkLnBlbGFwb3Jhbi52MS5QZXJ1YmFoYW5MYXBvcmFuIk8KE0xhcG9yYW5EaXZlcmlmaWthc2kSOAoJcGVydWJhaGFuGAEgASgLMiUubGFtcGlkLnBlbGFwb3Jhbi52MS5QZXJ1YmFoYW5MYXBvcmFuIksKD0xhcG9yYW5EaXNhaGthbhI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iTwoTTGFwb3JhbkRpa2VtYmFsaWthbhI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iUgoWTGFwb3JhbkRpYWp1a2FuS2VtYmFsaRI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iSgoOTGFwb3JhbkRpdG9sYWsSOAoJcGVydWJhaGFuGAEgASgLMiUubGFtcGlkLnBlbGFwb3Jhbi52MS5QZXJ1YmFoYW5MYXBvcmFuIk0KEUxhcG9yYW5EaWJhdGFsa2FuEjgKCXBlcnViYWhhbhgBIAEoCzIlLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVydWJhaGFuTGFwb3JhbiJzCg5MYXBvcmFuQmVybGFrdRI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4SJwoEZWZlaxgCIAEoCzIZLmxhbXBpZC5wZWxhcG9yYW4udjEuRWZlayJ4ChNMYXBvcmFuR2FnYWxCZXJsYWt1EjgKCXBlcnViYWhhbhgBIAEoCzIlLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVydWJhaGFuTGFwb3JhbhInCgRlZmVrGAIgASgLMhkubGFtcGlkLnBlbGFwb3Jhbi52MS5FZmVrIkoKDkxhcG9yYW5EaXVsYW5nEjgKCXBlcnViYWhhbhgBIAEoCzIlLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVydWJhaGFuTGFwb3JhbiJNChFMYXBvcmFuRGliZXR1bGthbhI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iSgoOTGFwb3JhbkRpY2FidXQSOAoJcGVydWJhaGFuGAEgASgLMiUubGFtcGlkLnBlbGFwb3Jhbi52MS5QZXJ1YmFoYW5MYXBvcmFuIlEKFVBlcnBpbmRhaGFuRGliYXRhbGthbhI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iUgoWUGVycGluZGFoYW5LZWRhbHV3YXJzYRI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW5iBnByb3RvMw", [file_google_protobuf_timestamp, file_lampid_pelaporan_v1_laporan]);
 
 /**
  * PerubahanLaporan is what every event of a report says.
@@ -242,4 +242,170 @@ export type LaporanDibatalkan = Message<"lampid.pelaporan.v1.LaporanDibatalkan">
  */
 export const LaporanDibatalkanSchema: GenMessage<LaporanDibatalkan> = /*@__PURE__*/
   messageDesc(file_lampid_pelaporan_v1_pelaporan_events, 7);
+
+/**
+ * LaporanBerlaku: the registry has changed by a report. Topic laporan-events, key the report's name.
+ *
+ * @generated from message lampid.pelaporan.v1.LaporanBerlaku
+ */
+export type LaporanBerlaku = Message<"lampid.pelaporan.v1.LaporanBerlaku"> & {
+  /**
+   * The report and its transition; the acting account is that of who commanded it.
+   *
+   * @generated from field: lampid.pelaporan.v1.PerubahanLaporan perubahan = 1;
+   */
+  perubahan?: PerubahanLaporan | undefined;
+
+  /**
+   * What the report did, ids and numbers only.
+   *
+   * @generated from field: lampid.pelaporan.v1.Efek efek = 2;
+   */
+  efek?: Efek | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.LaporanBerlaku.
+ * Use `create(LaporanBerlakuSchema)` to create a new message.
+ */
+export const LaporanBerlakuSchema: GenMessage<LaporanBerlaku> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_events, 8);
+
+/**
+ * LaporanGagalBerlaku: the registry refused the change; a person has to look at it. Topic laporan-events, key the report's
+ * name.
+ *
+ * @generated from message lampid.pelaporan.v1.LaporanGagalBerlaku
+ */
+export type LaporanGagalBerlaku = Message<"lampid.pelaporan.v1.LaporanGagalBerlaku"> & {
+  /**
+   * The report and its transition; the acting account is that of who commanded it.
+   *
+   * @generated from field: lampid.pelaporan.v1.PerubahanLaporan perubahan = 1;
+   */
+  perubahan?: PerubahanLaporan | undefined;
+
+  /**
+   * What was refused and why; without keterangan.
+   *
+   * @generated from field: lampid.pelaporan.v1.Efek efek = 2;
+   */
+  efek?: Efek | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.LaporanGagalBerlaku.
+ * Use `create(LaporanGagalBerlakuSchema)` to create a new message.
+ */
+export const LaporanGagalBerlakuSchema: GenMessage<LaporanGagalBerlaku> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_events, 9);
+
+/**
+ * LaporanDiulang: a change that was refused is tried again. Topic laporan-events, key the report's name.
+ *
+ * @generated from message lampid.pelaporan.v1.LaporanDiulang
+ */
+export type LaporanDiulang = Message<"lampid.pelaporan.v1.LaporanDiulang"> & {
+  /**
+   * The report and its transition.
+   *
+   * @generated from field: lampid.pelaporan.v1.PerubahanLaporan perubahan = 1;
+   */
+  perubahan?: PerubahanLaporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.LaporanDiulang.
+ * Use `create(LaporanDiulangSchema)` to create a new message.
+ */
+export const LaporanDiulangSchema: GenMessage<LaporanDiulang> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_events, 10);
+
+/**
+ * LaporanDibetulkan: a report was corrected after it took effect; the effect follows. Topic laporan-events, key the report's
+ * name.
+ *
+ * @generated from message lampid.pelaporan.v1.LaporanDibetulkan
+ */
+export type LaporanDibetulkan = Message<"lampid.pelaporan.v1.LaporanDibetulkan"> & {
+  /**
+   * The report and its transition.
+   *
+   * @generated from field: lampid.pelaporan.v1.PerubahanLaporan perubahan = 1;
+   */
+  perubahan?: PerubahanLaporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.LaporanDibetulkan.
+ * Use `create(LaporanDibetulkanSchema)` to create a new message.
+ */
+export const LaporanDibetulkanSchema: GenMessage<LaporanDibetulkan> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_events, 11);
+
+/**
+ * LaporanDicabut: a report was revoked; if it had taken effect, the compensation follows. Topic laporan-events, key the
+ * report's name.
+ *
+ * @generated from message lampid.pelaporan.v1.LaporanDicabut
+ */
+export type LaporanDicabut = Message<"lampid.pelaporan.v1.LaporanDicabut"> & {
+  /**
+   * The report and its transition.
+   *
+   * @generated from field: lampid.pelaporan.v1.PerubahanLaporan perubahan = 1;
+   */
+  perubahan?: PerubahanLaporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.LaporanDicabut.
+ * Use `create(LaporanDicabutSchema)` to create a new message.
+ */
+export const LaporanDicabutSchema: GenMessage<LaporanDicabut> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_events, 12);
+
+/**
+ * PerpindahanDibatalkan: a move was called off while its members were in transit; their return follows. Topic laporan-events,
+ * key the report's name.
+ *
+ * @generated from message lampid.pelaporan.v1.PerpindahanDibatalkan
+ */
+export type PerpindahanDibatalkan = Message<"lampid.pelaporan.v1.PerpindahanDibatalkan"> & {
+  /**
+   * The report and its transition.
+   *
+   * @generated from field: lampid.pelaporan.v1.PerubahanLaporan perubahan = 1;
+   */
+  perubahan?: PerubahanLaporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.PerpindahanDibatalkan.
+ * Use `create(PerpindahanDibatalkanSchema)` to create a new message.
+ */
+export const PerpindahanDibatalkanSchema: GenMessage<PerpindahanDibatalkan> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_events, 13);
+
+/**
+ * PerpindahanKedaluwarsa: members in transit did not arrive in time; their return follows. Topic laporan-events, key the
+ * report's name.
+ *
+ * @generated from message lampid.pelaporan.v1.PerpindahanKedaluwarsa
+ */
+export type PerpindahanKedaluwarsa = Message<"lampid.pelaporan.v1.PerpindahanKedaluwarsa"> & {
+  /**
+   * The report and its transition.
+   *
+   * @generated from field: lampid.pelaporan.v1.PerubahanLaporan perubahan = 1;
+   */
+  perubahan?: PerubahanLaporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.PerpindahanKedaluwarsa.
+ * Use `create(PerpindahanKedaluwarsaSchema)` to create a new message.
+ */
+export const PerpindahanKedaluwarsaSchema: GenMessage<PerpindahanKedaluwarsa> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_events, 14);
 

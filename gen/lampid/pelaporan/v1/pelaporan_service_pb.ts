@@ -11,7 +11,7 @@ import { file_google_api_annotations } from "../../../google/api/annotations_pb.
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_lampid_option_v1_http } from "../../option/v1/http_pb.ts";
-import type { IsiLaporan, Laporan, Laporan_Jenis, Laporan_Status, Transisi } from "./laporan_pb.ts";
+import type { Efek_Status, IsiLaporan, Laporan, Laporan_Jenis, Laporan_Status, Transisi } from "./laporan_pb.ts";
 import { file_lampid_pelaporan_v1_laporan } from "./laporan_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file lampid/pelaporan/v1/pelaporan_service.proto.
  */
 export const file_lampid_pelaporan_v1_pelaporan_service: GenFile = /*@__PURE__*/
-  fileDesc("CitsYW1waWQvcGVsYXBvcmFuL3YxL3BlbGFwb3Jhbl9zZXJ2aWNlLnByb3RvEhNsYW1waWQucGVsYXBvcmFuLnYxIrEBChRTdWJtaXRMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJFCgxrb2RlX3dpbGF5YWgYAiABKAlCL7pILHIqMiheWzAtOV17Mn1cLlswLTldezJ9XC5bMC05XXsyfVwuWzAtOV17NH0kEjQKA2lzaRgDIAEoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuSXNpTGFwb3JhbkIGukgDyAEBIkYKFVN1Ym1pdExhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIqEBChRWZXJpZnlMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQiRgoVVmVyaWZ5TGFwb3JhblJlc3BvbnNlEi0KB2xhcG9yYW4YASABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4i2wEKFUFwcHJvdmVMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSNwoPbm9tb3Jfa2VwdXR1c2FuGAQgASgJQh66SBtyGRhkMhVeW1xwe0x9XHB7Tn1ccHtQfSBdKiQiRwoWQXBwcm92ZUxhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIpgCChRSZXR1cm5MYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSdQoGYWxhc2FuGAQgASgJQmWAAQG6SF9yXRABGPQDMlZeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7U31ccHtac31cbl0qW1xwe0x9XHB7Tn1dW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7U31ccHtac31cbl0qJCJGChVSZXR1cm5MYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiLZAQoWUmVzdWJtaXRMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSNAoDaXNpGAQgASgLMh8ubGFtcGlkLnBlbGFwb3Jhbi52MS5Jc2lMYXBvcmFuQga6SAPIAQEiSAoXUmVzdWJtaXRMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiKYAgoUUmVqZWN0TGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQiRgoVUmVqZWN0TGFwb3JhblJlc3BvbnNlEi0KB2xhcG9yYW4YASABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4imAIKFENhbmNlbExhcG9yYW5SZXF1ZXN0EhwKCnJlcXVlc3RfaWQYASABKAlCCLpIBXIDsAEBEkgKBG5hbWUYAiABKAlCOrpIN3I1MjNebGFwb3Jhbi9bMC05YS1mXXs4fSgtWzAtOWEtZl17NH0pezN9LVswLTlhLWZdezEyfSQSIQoEZXRhZxgDIAEoCUITukgQcg4yDF5bMC05XXsxLDl9JBJ1CgZhbGFzYW4YBCABKAlCZYABAbpIX3JdEAEY9AMyVl5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtTfVxwe1pzfVxuXSpbXHB7TH1ccHtOfV1bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtTfVxwe1pzfVxuXSokIkYKFUNhbmNlbExhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIpsBChFHZXRMYXBvcmFuUmVxdWVzdBJICgRuYW1lGAEgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEjwKBWFzX29mGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRukgOsgELIgcI/4LR/68HMgAiQwoSR2V0TGFwb3JhblJlc3BvbnNlEi0KB2xhcG9yYW4YASABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4i0gIKEkxpc3RMYXBvcmFuUmVxdWVzdBJUCgxrb2RlX3dpbGF5YWgYASABKAlCPrpIO3I5MjdeKHxJRHxbMC05XXsyfShcLlswLTldezJ9KFwuWzAtOV17Mn0oXC5bMC05XXs0fSk/KT8pPykkEhMKC2tvdGFrX21hc3VrGAIgASgIEj0KBnN0YXR1cxgDIAEoDjIjLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5TdGF0dXNCCLpIBYIBAhABEjsKBWplbmlzGAQgASgOMiIubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuLkplbmlzQgi6SAWCAQIQARIbCgp1bXVyX2RldGlrGAUgASgFQge6SAQaAigAEhoKCXBhZ2Vfc2l6ZRgGIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAcgASgJQgi6SAVyAxiACCJdChNMaXN0TGFwb3JhblJlc3BvbnNlEi0KB2xhcG9yYW4YASADKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIp4BChhHZXRMYXBvcmFuSGlzdG9yeVJlcXVlc3QSSAoEbmFtZRgBIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIaCglwYWdlX3NpemUYAiABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMYgAgiZQoZR2V0TGFwb3Jhbkhpc3RvcnlSZXNwb25zZRIvCgh0cmFuc2lzaRgBIAMoCzIdLmxhbXBpZC5wZWxhcG9yYW4udjEuVHJhbnNpc2kSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMusLChBQZWxhcG9yYW5TZXJ2aWNlEowBCg1TdWJtaXRMYXBvcmFuEikubGFtcGlkLnBlbGFwb3Jhbi52MS5TdWJtaXRMYXBvcmFuUmVxdWVzdBoqLmxhbXBpZC5wZWxhcG9yYW4udjEuU3VibWl0TGFwb3JhblJlc3BvbnNlIiSo7RjJAYLT5JMCGToBKmIHbGFwb3JhbiILL3YxL2xhcG9yYW4SlwEKDVZlcmlmeUxhcG9yYW4SKS5sYW1waWQucGVsYXBvcmFuLnYxLlZlcmlmeUxhcG9yYW5SZXF1ZXN0GioubGFtcGlkLnBlbGFwb3Jhbi52MS5WZXJpZnlMYXBvcmFuUmVzcG9uc2UiL4LT5JMCKToBKmIHbGFwb3JhbiIbL3YxL3tuYW1lPWxhcG9yYW4vKn06dmVyaWZ5EpsBCg5BcHByb3ZlTGFwb3JhbhIqLmxhbXBpZC5wZWxhcG9yYW4udjEuQXBwcm92ZUxhcG9yYW5SZXF1ZXN0GisubGFtcGlkLnBlbGFwb3Jhbi52MS5BcHByb3ZlTGFwb3JhblJlc3BvbnNlIjCC0+STAio6ASpiB2xhcG9yYW4iHC92MS97bmFtZT1sYXBvcmFuLyp9OmFwcHJvdmUSlwEKDVJldHVybkxhcG9yYW4SKS5sYW1waWQucGVsYXBvcmFuLnYxLlJldHVybkxhcG9yYW5SZXF1ZXN0GioubGFtcGlkLnBlbGFwb3Jhbi52MS5SZXR1cm5MYXBvcmFuUmVzcG9uc2UiL4LT5JMCKToBKmIHbGFwb3JhbiIbL3YxL3tuYW1lPWxhcG9yYW4vKn06cmV0dXJuEp8BCg9SZXN1Ym1pdExhcG9yYW4SKy5sYW1waWQucGVsYXBvcmFuLnYxLlJlc3VibWl0TGFwb3JhblJlcXVlc3QaLC5sYW1waWQucGVsYXBvcmFuLnYxLlJlc3VibWl0TGFwb3JhblJlc3BvbnNlIjGC0+STAis6ASpiB2xhcG9yYW4iHS92MS97bmFtZT1sYXBvcmFuLyp9OnJlc3VibWl0EpcBCg1SZWplY3RMYXBvcmFuEikubGFtcGlkLnBlbGFwb3Jhbi52MS5SZWplY3RMYXBvcmFuUmVxdWVzdBoqLmxhbXBpZC5wZWxhcG9yYW4udjEuUmVqZWN0TGFwb3JhblJlc3BvbnNlIi+C0+STAik6ASpiB2xhcG9yYW4iGy92MS97bmFtZT1sYXBvcmFuLyp9OnJlamVjdBKXAQoNQ2FuY2VsTGFwb3JhbhIpLmxhbXBpZC5wZWxhcG9yYW4udjEuQ2FuY2VsTGFwb3JhblJlcXVlc3QaKi5sYW1waWQucGVsYXBvcmFuLnYxLkNhbmNlbExhcG9yYW5SZXNwb25zZSIvgtPkkwIpOgEqYgdsYXBvcmFuIhsvdjEve25hbWU9bGFwb3Jhbi8qfTpjYW5jZWwShwEKCkdldExhcG9yYW4SJi5sYW1waWQucGVsYXBvcmFuLnYxLkdldExhcG9yYW5SZXF1ZXN0GicubGFtcGlkLnBlbGFwb3Jhbi52MS5HZXRMYXBvcmFuUmVzcG9uc2UiKJACAYLT5JMCH2IHbGFwb3JhbhIUL3YxL3tuYW1lPWxhcG9yYW4vKn0SeAoLTGlzdExhcG9yYW4SJy5sYW1waWQucGVsYXBvcmFuLnYxLkxpc3RMYXBvcmFuUmVxdWVzdBooLmxhbXBpZC5wZWxhcG9yYW4udjEuTGlzdExhcG9yYW5SZXNwb25zZSIWkAIBgtPkkwINEgsvdjEvbGFwb3JhbhKbAQoRR2V0TGFwb3Jhbkhpc3RvcnkSLS5sYW1waWQucGVsYXBvcmFuLnYxLkdldExhcG9yYW5IaXN0b3J5UmVxdWVzdBouLmxhbXBpZC5wZWxhcG9yYW4udjEuR2V0TGFwb3Jhbkhpc3RvcnlSZXNwb25zZSInkAIBgtPkkwIeEhwvdjEve25hbWU9bGFwb3Jhbi8qfTpoaXN0b3J5YgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_lampid_option_v1_http, file_lampid_pelaporan_v1_laporan]);
+  fileDesc("CitsYW1waWQvcGVsYXBvcmFuL3YxL3BlbGFwb3Jhbl9zZXJ2aWNlLnByb3RvEhNsYW1waWQucGVsYXBvcmFuLnYxIrEBChRTdWJtaXRMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJFCgxrb2RlX3dpbGF5YWgYAiABKAlCL7pILHIqMiheWzAtOV17Mn1cLlswLTldezJ9XC5bMC05XXsyfVwuWzAtOV17NH0kEjQKA2lzaRgDIAEoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuSXNpTGFwb3JhbkIGukgDyAEBIkYKFVN1Ym1pdExhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIqEBChRWZXJpZnlMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQiRgoVVmVyaWZ5TGFwb3JhblJlc3BvbnNlEi0KB2xhcG9yYW4YASABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4i2wEKFUFwcHJvdmVMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSNwoPbm9tb3Jfa2VwdXR1c2FuGAQgASgJQh66SBtyGRhkMhVeW1xwe0x9XHB7Tn1ccHtQfSBdKiQiRwoWQXBwcm92ZUxhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIpgCChRSZXR1cm5MYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSdQoGYWxhc2FuGAQgASgJQmWAAQG6SF9yXRABGPQDMlZeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7U31ccHtac31cbl0qW1xwe0x9XHB7Tn1dW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7U31ccHtac31cbl0qJCJGChVSZXR1cm5MYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiLZAQoWUmVzdWJtaXRMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSNAoDaXNpGAQgASgLMh8ubGFtcGlkLnBlbGFwb3Jhbi52MS5Jc2lMYXBvcmFuQga6SAPIAQEiSAoXUmVzdWJtaXRMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiKYAgoUUmVqZWN0TGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQiRgoVUmVqZWN0TGFwb3JhblJlc3BvbnNlEi0KB2xhcG9yYW4YASABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4imAIKFENhbmNlbExhcG9yYW5SZXF1ZXN0EhwKCnJlcXVlc3RfaWQYASABKAlCCLpIBXIDsAEBEkgKBG5hbWUYAiABKAlCOrpIN3I1MjNebGFwb3Jhbi9bMC05YS1mXXs4fSgtWzAtOWEtZl17NH0pezN9LVswLTlhLWZdezEyfSQSIQoEZXRhZxgDIAEoCUITukgQcg4yDF5bMC05XXsxLDl9JBJ1CgZhbGFzYW4YBCABKAlCZYABAbpIX3JdEAEY9AMyVl5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtTfVxwe1pzfVxuXSpbXHB7TH1ccHtOfV1bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtTfVxwe1pzfVxuXSokIkYKFUNhbmNlbExhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIoYDChVDb3JyZWN0TGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQSNQoNbm9tb3JfcHV0dXNhbhgFIAEoCUIeukgbchkYZDIVXltccHtMfVxwe059XHB7UH0gXSokEjQKA2lzaRgGIAEoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuSXNpTGFwb3JhbkIGukgDyAEBIkcKFkNvcnJlY3RMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiLPAgoUUmV2b2tlTGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQSNQoNbm9tb3JfcHV0dXNhbhgFIAEoCUIeukgbchkYZDIVXltccHtMfVxwe059XHB7UH0gXSokIkYKFVJldm9rZUxhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIpwCChhDYW5jZWxQZXJwaW5kYWhhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQiSgoZQ2FuY2VsUGVycGluZGFoYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIqIBChVSZWFwcGx5TGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kIkcKFlJlYXBwbHlMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiKbAQoRR2V0TGFwb3JhblJlcXVlc3QSSAoEbmFtZRgBIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBI8CgVhc19vZhgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEbpIDrIBCyIHCP+C0f+vBzIAIkMKEkdldExhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIowDChJMaXN0TGFwb3JhblJlcXVlc3QSVAoMa29kZV93aWxheWFoGAEgASgJQj66SDtyOTI3Xih8SUR8WzAtOV17Mn0oXC5bMC05XXsyfShcLlswLTldezJ9KFwuWzAtOV17NH0pPyk/KT8pJBITCgtrb3Rha19tYXN1axgCIAEoCBI9CgZzdGF0dXMYAyABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uU3RhdHVzQgi6SAWCAQIQARI7CgVqZW5pcxgEIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pc0IIukgFggECEAESGwoKdW11cl9kZXRpaxgFIAEoBUIHukgEGgIoABIaCglwYWdlX3NpemUYBiABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgHIAEoCUIIukgFcgMYgAgSOAoEZWZlaxgKIAEoDjIgLmxhbXBpZC5wZWxhcG9yYW4udjEuRWZlay5TdGF0dXNCCLpIBYIBAhABIl0KE0xpc3RMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAMoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkingEKGEdldExhcG9yYW5IaXN0b3J5UmVxdWVzdBJICgRuYW1lGAEgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEhoKCXBhZ2Vfc2l6ZRgCIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxiACCJlChlHZXRMYXBvcmFuSGlzdG9yeVJlc3BvbnNlEi8KCHRyYW5zaXNpGAEgAygLMh0ubGFtcGlkLnBlbGFwb3Jhbi52MS5UcmFuc2lzaRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAky8hAKEFBlbGFwb3JhblNlcnZpY2USjAEKDVN1Ym1pdExhcG9yYW4SKS5sYW1waWQucGVsYXBvcmFuLnYxLlN1Ym1pdExhcG9yYW5SZXF1ZXN0GioubGFtcGlkLnBlbGFwb3Jhbi52MS5TdWJtaXRMYXBvcmFuUmVzcG9uc2UiJKjtGMkBgtPkkwIZOgEqYgdsYXBvcmFuIgsvdjEvbGFwb3JhbhKXAQoNVmVyaWZ5TGFwb3JhbhIpLmxhbXBpZC5wZWxhcG9yYW4udjEuVmVyaWZ5TGFwb3JhblJlcXVlc3QaKi5sYW1waWQucGVsYXBvcmFuLnYxLlZlcmlmeUxhcG9yYW5SZXNwb25zZSIvgtPkkwIpOgEqYgdsYXBvcmFuIhsvdjEve25hbWU9bGFwb3Jhbi8qfTp2ZXJpZnkSmwEKDkFwcHJvdmVMYXBvcmFuEioubGFtcGlkLnBlbGFwb3Jhbi52MS5BcHByb3ZlTGFwb3JhblJlcXVlc3QaKy5sYW1waWQucGVsYXBvcmFuLnYxLkFwcHJvdmVMYXBvcmFuUmVzcG9uc2UiMILT5JMCKjoBKmIHbGFwb3JhbiIcL3YxL3tuYW1lPWxhcG9yYW4vKn06YXBwcm92ZRKXAQoNUmV0dXJuTGFwb3JhbhIpLmxhbXBpZC5wZWxhcG9yYW4udjEuUmV0dXJuTGFwb3JhblJlcXVlc3QaKi5sYW1waWQucGVsYXBvcmFuLnYxLlJldHVybkxhcG9yYW5SZXNwb25zZSIvgtPkkwIpOgEqYgdsYXBvcmFuIhsvdjEve25hbWU9bGFwb3Jhbi8qfTpyZXR1cm4SnwEKD1Jlc3VibWl0TGFwb3JhbhIrLmxhbXBpZC5wZWxhcG9yYW4udjEuUmVzdWJtaXRMYXBvcmFuUmVxdWVzdBosLmxhbXBpZC5wZWxhcG9yYW4udjEuUmVzdWJtaXRMYXBvcmFuUmVzcG9uc2UiMYLT5JMCKzoBKmIHbGFwb3JhbiIdL3YxL3tuYW1lPWxhcG9yYW4vKn06cmVzdWJtaXQSlwEKDVJlamVjdExhcG9yYW4SKS5sYW1waWQucGVsYXBvcmFuLnYxLlJlamVjdExhcG9yYW5SZXF1ZXN0GioubGFtcGlkLnBlbGFwb3Jhbi52MS5SZWplY3RMYXBvcmFuUmVzcG9uc2UiL4LT5JMCKToBKmIHbGFwb3JhbiIbL3YxL3tuYW1lPWxhcG9yYW4vKn06cmVqZWN0EpcBCg1DYW5jZWxMYXBvcmFuEikubGFtcGlkLnBlbGFwb3Jhbi52MS5DYW5jZWxMYXBvcmFuUmVxdWVzdBoqLmxhbXBpZC5wZWxhcG9yYW4udjEuQ2FuY2VsTGFwb3JhblJlc3BvbnNlIi+C0+STAik6ASpiB2xhcG9yYW4iGy92MS97bmFtZT1sYXBvcmFuLyp9OmNhbmNlbBKbAQoOQ29ycmVjdExhcG9yYW4SKi5sYW1waWQucGVsYXBvcmFuLnYxLkNvcnJlY3RMYXBvcmFuUmVxdWVzdBorLmxhbXBpZC5wZWxhcG9yYW4udjEuQ29ycmVjdExhcG9yYW5SZXNwb25zZSIwgtPkkwIqOgEqYgdsYXBvcmFuIhwvdjEve25hbWU9bGFwb3Jhbi8qfTpjb3JyZWN0EpcBCg1SZXZva2VMYXBvcmFuEikubGFtcGlkLnBlbGFwb3Jhbi52MS5SZXZva2VMYXBvcmFuUmVxdWVzdBoqLmxhbXBpZC5wZWxhcG9yYW4udjEuUmV2b2tlTGFwb3JhblJlc3BvbnNlIi+C0+STAik6ASpiB2xhcG9yYW4iGy92MS97bmFtZT1sYXBvcmFuLyp9OnJldm9rZRKuAQoRQ2FuY2VsUGVycGluZGFoYW4SLS5sYW1waWQucGVsYXBvcmFuLnYxLkNhbmNlbFBlcnBpbmRhaGFuUmVxdWVzdBouLmxhbXBpZC5wZWxhcG9yYW4udjEuQ2FuY2VsUGVycGluZGFoYW5SZXNwb25zZSI6gtPkkwI0OgEqYgdsYXBvcmFuIiYvdjEve25hbWU9bGFwb3Jhbi8qfTpjYW5jZWxQZXJwaW5kYWhhbhKbAQoOUmVhcHBseUxhcG9yYW4SKi5sYW1waWQucGVsYXBvcmFuLnYxLlJlYXBwbHlMYXBvcmFuUmVxdWVzdBorLmxhbXBpZC5wZWxhcG9yYW4udjEuUmVhcHBseUxhcG9yYW5SZXNwb25zZSIwgtPkkwIqOgEqYgdsYXBvcmFuIhwvdjEve25hbWU9bGFwb3Jhbi8qfTpyZWFwcGx5EocBCgpHZXRMYXBvcmFuEiYubGFtcGlkLnBlbGFwb3Jhbi52MS5HZXRMYXBvcmFuUmVxdWVzdBonLmxhbXBpZC5wZWxhcG9yYW4udjEuR2V0TGFwb3JhblJlc3BvbnNlIiiQAgGC0+STAh9iB2xhcG9yYW4SFC92MS97bmFtZT1sYXBvcmFuLyp9EngKC0xpc3RMYXBvcmFuEicubGFtcGlkLnBlbGFwb3Jhbi52MS5MaXN0TGFwb3JhblJlcXVlc3QaKC5sYW1waWQucGVsYXBvcmFuLnYxLkxpc3RMYXBvcmFuUmVzcG9uc2UiFpACAYLT5JMCDRILL3YxL2xhcG9yYW4SmwEKEUdldExhcG9yYW5IaXN0b3J5Ei0ubGFtcGlkLnBlbGFwb3Jhbi52MS5HZXRMYXBvcmFuSGlzdG9yeVJlcXVlc3QaLi5sYW1waWQucGVsYXBvcmFuLnYxLkdldExhcG9yYW5IaXN0b3J5UmVzcG9uc2UiJ5ACAYLT5JMCHhIcL3YxL3tuYW1lPWxhcG9yYW4vKn06aGlzdG9yeWIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_lampid_option_v1_http, file_lampid_pelaporan_v1_laporan]);
 
 /**
  * SubmitLaporanRequest is a new report.
@@ -449,6 +449,272 @@ export const CancelLaporanResponseSchema: GenMessage<CancelLaporanResponse> = /*
   messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 13);
 
 /**
+ * CorrectLaporanRequest names a report and the version that the decision is about.
+ *
+ * @generated from message lampid.pelaporan.v1.CorrectLaporanRequest
+ */
+export type CorrectLaporanRequest = Message<"lampid.pelaporan.v1.CorrectLaporanRequest"> & {
+  /**
+   * Idempotency key, a UUID: the same id gives the first answer again (AIP-155). Required.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * "laporan/{uuid}". Required.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The etag of the report as the caller has seen it. Required.
+   *
+   * @generated from field: string etag = 3;
+   */
+  etag: string;
+
+  /**
+   * Why. Required, at most 500 characters, one letter or digit at least.
+   *
+   * @generated from field: string alasan = 4;
+   */
+  alasan: string;
+
+  /**
+   * Number of the court's decision. Where the correction is by court order; empty otherwise.
+   *
+   * @generated from field: string nomor_putusan = 5;
+   */
+  nomorPutusan: string;
+
+  /**
+   * What the report says now, the whole of it; of the same jenis. Required.
+   *
+   * @generated from field: lampid.pelaporan.v1.IsiLaporan isi = 6;
+   */
+  isi?: IsiLaporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.CorrectLaporanRequest.
+ * Use `create(CorrectLaporanRequestSchema)` to create a new message.
+ */
+export const CorrectLaporanRequestSchema: GenMessage<CorrectLaporanRequest> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 14);
+
+/**
+ * CorrectLaporanResponse carries the report.
+ *
+ * @generated from message lampid.pelaporan.v1.CorrectLaporanResponse
+ */
+export type CorrectLaporanResponse = Message<"lampid.pelaporan.v1.CorrectLaporanResponse"> & {
+  /**
+   * The report after the transition.
+   *
+   * @generated from field: lampid.pelaporan.v1.Laporan laporan = 1;
+   */
+  laporan?: Laporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.CorrectLaporanResponse.
+ * Use `create(CorrectLaporanResponseSchema)` to create a new message.
+ */
+export const CorrectLaporanResponseSchema: GenMessage<CorrectLaporanResponse> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 15);
+
+/**
+ * RevokeLaporanRequest names a report and the version that the decision is about.
+ *
+ * @generated from message lampid.pelaporan.v1.RevokeLaporanRequest
+ */
+export type RevokeLaporanRequest = Message<"lampid.pelaporan.v1.RevokeLaporanRequest"> & {
+  /**
+   * Idempotency key, a UUID: the same id gives the first answer again (AIP-155). Required.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * "laporan/{uuid}". Required.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The etag of the report as the caller has seen it. Required.
+   *
+   * @generated from field: string etag = 3;
+   */
+  etag: string;
+
+  /**
+   * Why. Required, at most 500 characters, one letter or digit at least.
+   *
+   * @generated from field: string alasan = 4;
+   */
+  alasan: string;
+
+  /**
+   * Number of the court's decision. Required for a report that is in effect.
+   *
+   * @generated from field: string nomor_putusan = 5;
+   */
+  nomorPutusan: string;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.RevokeLaporanRequest.
+ * Use `create(RevokeLaporanRequestSchema)` to create a new message.
+ */
+export const RevokeLaporanRequestSchema: GenMessage<RevokeLaporanRequest> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 16);
+
+/**
+ * RevokeLaporanResponse carries the report.
+ *
+ * @generated from message lampid.pelaporan.v1.RevokeLaporanResponse
+ */
+export type RevokeLaporanResponse = Message<"lampid.pelaporan.v1.RevokeLaporanResponse"> & {
+  /**
+   * The report after the transition.
+   *
+   * @generated from field: lampid.pelaporan.v1.Laporan laporan = 1;
+   */
+  laporan?: Laporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.RevokeLaporanResponse.
+ * Use `create(RevokeLaporanResponseSchema)` to create a new message.
+ */
+export const RevokeLaporanResponseSchema: GenMessage<RevokeLaporanResponse> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 17);
+
+/**
+ * CancelPerpindahanRequest names a report and the version that the decision is about.
+ *
+ * @generated from message lampid.pelaporan.v1.CancelPerpindahanRequest
+ */
+export type CancelPerpindahanRequest = Message<"lampid.pelaporan.v1.CancelPerpindahanRequest"> & {
+  /**
+   * Idempotency key, a UUID: the same id gives the first answer again (AIP-155). Required.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * "laporan/{uuid}". Required.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The etag of the report as the caller has seen it. Required.
+   *
+   * @generated from field: string etag = 3;
+   */
+  etag: string;
+
+  /**
+   * Why. Required, at most 500 characters, one letter or digit at least.
+   *
+   * @generated from field: string alasan = 4;
+   */
+  alasan: string;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.CancelPerpindahanRequest.
+ * Use `create(CancelPerpindahanRequestSchema)` to create a new message.
+ */
+export const CancelPerpindahanRequestSchema: GenMessage<CancelPerpindahanRequest> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 18);
+
+/**
+ * CancelPerpindahanResponse carries the report.
+ *
+ * @generated from message lampid.pelaporan.v1.CancelPerpindahanResponse
+ */
+export type CancelPerpindahanResponse = Message<"lampid.pelaporan.v1.CancelPerpindahanResponse"> & {
+  /**
+   * The report after the transition.
+   *
+   * @generated from field: lampid.pelaporan.v1.Laporan laporan = 1;
+   */
+  laporan?: Laporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.CancelPerpindahanResponse.
+ * Use `create(CancelPerpindahanResponseSchema)` to create a new message.
+ */
+export const CancelPerpindahanResponseSchema: GenMessage<CancelPerpindahanResponse> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 19);
+
+/**
+ * ReapplyLaporanRequest names a report and the version that the decision is about.
+ *
+ * @generated from message lampid.pelaporan.v1.ReapplyLaporanRequest
+ */
+export type ReapplyLaporanRequest = Message<"lampid.pelaporan.v1.ReapplyLaporanRequest"> & {
+  /**
+   * Idempotency key, a UUID: the same id gives the first answer again (AIP-155). Required.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * "laporan/{uuid}". Required.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The etag of the report as the caller has seen it. Required.
+   *
+   * @generated from field: string etag = 3;
+   */
+  etag: string;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.ReapplyLaporanRequest.
+ * Use `create(ReapplyLaporanRequestSchema)` to create a new message.
+ */
+export const ReapplyLaporanRequestSchema: GenMessage<ReapplyLaporanRequest> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 20);
+
+/**
+ * ReapplyLaporanResponse carries the report.
+ *
+ * @generated from message lampid.pelaporan.v1.ReapplyLaporanResponse
+ */
+export type ReapplyLaporanResponse = Message<"lampid.pelaporan.v1.ReapplyLaporanResponse"> & {
+  /**
+   * The report after the transition.
+   *
+   * @generated from field: lampid.pelaporan.v1.Laporan laporan = 1;
+   */
+  laporan?: Laporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.ReapplyLaporanResponse.
+ * Use `create(ReapplyLaporanResponseSchema)` to create a new message.
+ */
+export const ReapplyLaporanResponseSchema: GenMessage<ReapplyLaporanResponse> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 21);
+
+/**
  * GetLaporanRequest names a report.
  *
  * @generated from message lampid.pelaporan.v1.GetLaporanRequest
@@ -474,7 +740,7 @@ export type GetLaporanRequest = Message<"lampid.pelaporan.v1.GetLaporanRequest">
  * Use `create(GetLaporanRequestSchema)` to create a new message.
  */
 export const GetLaporanRequestSchema: GenMessage<GetLaporanRequest> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 14);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 22);
 
 /**
  * GetLaporanResponse carries the report.
@@ -495,7 +761,7 @@ export type GetLaporanResponse = Message<"lampid.pelaporan.v1.GetLaporanResponse
  * Use `create(GetLaporanResponseSchema)` to create a new message.
  */
 export const GetLaporanResponseSchema: GenMessage<GetLaporanResponse> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 15);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 23);
 
 /**
  * ListLaporanRequest says which reports.
@@ -552,6 +818,13 @@ export type ListLaporanRequest = Message<"lampid.pelaporan.v1.ListLaporanRequest
    * @generated from field: string page_token = 7;
    */
   pageToken: string;
+
+  /**
+   * Only approved reports whose effect on the registry stands there: GAGAL are those that wait for a person. Default: all.
+   *
+   * @generated from field: lampid.pelaporan.v1.Efek.Status efek = 10;
+   */
+  efek: Efek_Status;
 };
 
 /**
@@ -559,7 +832,7 @@ export type ListLaporanRequest = Message<"lampid.pelaporan.v1.ListLaporanRequest
  * Use `create(ListLaporanRequestSchema)` to create a new message.
  */
 export const ListLaporanRequestSchema: GenMessage<ListLaporanRequest> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 16);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 24);
 
 /**
  * ListLaporanResponse is one page of reports.
@@ -587,7 +860,7 @@ export type ListLaporanResponse = Message<"lampid.pelaporan.v1.ListLaporanRespon
  * Use `create(ListLaporanResponseSchema)` to create a new message.
  */
 export const ListLaporanResponseSchema: GenMessage<ListLaporanResponse> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 17);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 25);
 
 /**
  * GetLaporanHistoryRequest names a report.
@@ -622,7 +895,7 @@ export type GetLaporanHistoryRequest = Message<"lampid.pelaporan.v1.GetLaporanHi
  * Use `create(GetLaporanHistoryRequestSchema)` to create a new message.
  */
 export const GetLaporanHistoryRequestSchema: GenMessage<GetLaporanHistoryRequest> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 18);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 26);
 
 /**
  * GetLaporanHistoryResponse is one page of events.
@@ -650,7 +923,7 @@ export type GetLaporanHistoryResponse = Message<"lampid.pelaporan.v1.GetLaporanH
  * Use `create(GetLaporanHistoryResponseSchema)` to create a new message.
  */
 export const GetLaporanHistoryResponseSchema: GenMessage<GetLaporanHistoryResponse> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 19);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 27);
 
 /**
  * PelaporanService takes reports of births, deaths and moves, and leads each through approval: an operator of a kelurahan
@@ -737,6 +1010,52 @@ export const PelaporanService: GenService<{
     methodKind: "unary";
     input: typeof CancelLaporanRequestSchema;
     output: typeof CancelLaporanResponseSchema;
+  },
+  /**
+   * CorrectLaporan corrects what a report says after it took effect: another event, never an edit. The registry follows; see
+   * efek. For an admin of its kota/kabupaten. Returns FAILED_PRECONDITION with ErrorInfo EFEK_STATE unless it is in effect and
+   * nothing is on its way.
+   *
+   * @generated from rpc lampid.pelaporan.v1.PelaporanService.CorrectLaporan
+   */
+  correctLaporan: {
+    methodKind: "unary";
+    input: typeof CorrectLaporanRequestSchema;
+    output: typeof CorrectLaporanResponseSchema;
+  },
+  /**
+   * RevokeLaporan takes an approved report back, for good; what it did to the registry is undone, see efek. For an admin of its
+   * kota/kabupaten. Returns FAILED_PRECONDITION with ErrorInfo EFEK_STATE while its effect is on its way, and
+   * COURT_DECISION_REQUIRED for one that is in effect without nomor_putusan.
+   *
+   * @generated from rpc lampid.pelaporan.v1.PelaporanService.RevokeLaporan
+   */
+  revokeLaporan: {
+    methodKind: "unary";
+    input: typeof RevokeLaporanRequestSchema;
+    output: typeof RevokeLaporanResponseSchema;
+  },
+  /**
+   * CancelPerpindahan calls a move off whose members are in transit: they come back to where they left, see efek. For an admin
+   * of the origin's kota/kabupaten. Returns FAILED_PRECONDITION with ErrorInfo NOT_IN_TRANSIT where nobody is.
+   *
+   * @generated from rpc lampid.pelaporan.v1.PelaporanService.CancelPerpindahan
+   */
+  cancelPerpindahan: {
+    methodKind: "unary";
+    input: typeof CancelPerpindahanRequestSchema;
+    output: typeof CancelPerpindahanResponseSchema;
+  },
+  /**
+   * ReapplyLaporan tries again what the registry refused, after its cause is mended. For an admin of its kota/kabupaten.
+   * Returns FAILED_PRECONDITION with ErrorInfo EFEK_STATE unless that has failed.
+   *
+   * @generated from rpc lampid.pelaporan.v1.PelaporanService.ReapplyLaporan
+   */
+  reapplyLaporan: {
+    methodKind: "unary";
+    input: typeof ReapplyLaporanRequestSchema;
+    output: typeof ReapplyLaporanResponseSchema;
   },
   /**
    * GetLaporan reads a report, as it is or as it was. The reading is audited.

@@ -8,7 +8,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.ts";
-import type { HitunganWilayah, KelompokPenduduk } from "../../dukcapil/v1/penduduk_hub_pb.ts";
+import type { HitunganWilayah, KelompokPenduduk, PendudukHub } from "../../dukcapil/v1/penduduk_hub_pb.ts";
 import { file_lampid_dukcapil_v1_penduduk_hub } from "../../dukcapil/v1/penduduk_hub_pb.ts";
 import type { BarisDisisihkan, HasilGabung } from "./penggabungan_pb.ts";
 import { file_lampid_penggabungan_v1_penggabungan } from "./penggabungan_pb.ts";
@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file lampid/penggabungan/v1/penggabungan_service.proto.
  */
 export const file_lampid_penggabungan_v1_penggabungan_service: GenFile = /*@__PURE__*/
-  fileDesc("CjFsYW1waWQvcGVuZ2dhYnVuZ2FuL3YxL3BlbmdnYWJ1bmdhbl9zZXJ2aWNlLnByb3RvEhZsYW1waWQucGVuZ2dhYnVuZ2FuLnYxIq4CChRNZXJnZVBlbmR1ZHVrUmVxdWVzdBJVCgxzaW5rcm9uaXNhc2kYASABKAlCP7pIPHI6Mjhec2lua3JvbmlzYXNpL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBJNCgZiYWdpYW4YAiABKAlCPbpIOnI4MjZeKElEfFswLTldezJ9KFwuWzAtOV17Mn0oXC5bMC05XXsyfShcLlswLTldezR9KT8pPyk/KSQSEAoIdWppX2NvYmEYAyABKAgSPgoIa2Vsb21wb2sYBCABKAsyJC5sYW1waWQuZHVrY2FwaWwudjEuS2Vsb21wb2tQZW5kdWR1a0IGukgDyAEBEg0KBXBha3NhGAUgASgIEg8KB2tvcmVrc2kYBiABKAgirAEKFU1lcmdlUGVuZHVkdWtSZXNwb25zZRIOCgZzYW1wYWkYASABKAkSMgoFaGFzaWwYAiABKAsyIy5sYW1waWQucGVuZ2dhYnVuZ2FuLnYxLkhhc2lsR2FidW5nEjsKCmRpc2lzaWhrYW4YAyADKAsyJy5sYW1waWQucGVuZ2dhYnVuZ2FuLnYxLkJhcmlzRGlzaXNpaGthbhISCgpkaXB1bGloa2FuGAQgAygDImwKFUhpdHVuZ1BlbmR1ZHVrUmVxdWVzdBJTCgxrb2RlX3dpbGF5YWgYASABKAlCPbpIOnI4MjZeKElEfFswLTldezJ9KFwuWzAtOV17Mn0oXC5bMC05XXsyfShcLlswLTldezR9KT8pPyk/KSQiTgoWSGl0dW5nUGVuZHVkdWtSZXNwb25zZRI0Cgd3aWxheWFoGAEgAygLMiMubGFtcGlkLmR1a2NhcGlsLnYxLkhpdHVuZ2FuV2lsYXlhaDL9AQoTUGVuZ2dhYnVuZ2FuU2VydmljZRJwCg1NZXJnZVBlbmR1ZHVrEiwubGFtcGlkLnBlbmdnYWJ1bmdhbi52MS5NZXJnZVBlbmR1ZHVrUmVxdWVzdBotLmxhbXBpZC5wZW5nZ2FidW5nYW4udjEuTWVyZ2VQZW5kdWR1a1Jlc3BvbnNlKAEwARJ0Cg5IaXR1bmdQZW5kdWR1axItLmxhbXBpZC5wZW5nZ2FidW5nYW4udjEuSGl0dW5nUGVuZHVkdWtSZXF1ZXN0Gi4ubGFtcGlkLnBlbmdnYWJ1bmdhbi52MS5IaXR1bmdQZW5kdWR1a1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_buf_validate_validate, file_lampid_dukcapil_v1_penduduk_hub, file_lampid_penggabungan_v1_penggabungan]);
+  fileDesc("CjFsYW1waWQvcGVuZ2dhYnVuZ2FuL3YxL3BlbmdnYWJ1bmdhbl9zZXJ2aWNlLnByb3RvEhZsYW1waWQucGVuZ2dhYnVuZ2FuLnYxIq4CChRNZXJnZVBlbmR1ZHVrUmVxdWVzdBJVCgxzaW5rcm9uaXNhc2kYASABKAlCP7pIPHI6Mjhec2lua3JvbmlzYXNpL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBJNCgZiYWdpYW4YAiABKAlCPbpIOnI4MjZeKElEfFswLTldezJ9KFwuWzAtOV17Mn0oXC5bMC05XXsyfShcLlswLTldezR9KT8pPyk/KSQSEAoIdWppX2NvYmEYAyABKAgSPgoIa2Vsb21wb2sYBCABKAsyJC5sYW1waWQuZHVrY2FwaWwudjEuS2Vsb21wb2tQZW5kdWR1a0IGukgDyAEBEg0KBXBha3NhGAUgASgIEg8KB2tvcmVrc2kYBiABKAgirAEKFU1lcmdlUGVuZHVkdWtSZXNwb25zZRIOCgZzYW1wYWkYASABKAkSMgoFaGFzaWwYAiABKAsyIy5sYW1waWQucGVuZ2dhYnVuZ2FuLnYxLkhhc2lsR2FidW5nEjsKCmRpc2lzaWhrYW4YAyADKAsyJy5sYW1waWQucGVuZ2dhYnVuZ2FuLnYxLkJhcmlzRGlzaXNpaGthbhISCgpkaXB1bGloa2FuGAQgAygDImwKFUhpdHVuZ1BlbmR1ZHVrUmVxdWVzdBJTCgxrb2RlX3dpbGF5YWgYASABKAlCPbpIOnI4MjZeKElEfFswLTldezJ9KFwuWzAtOV17Mn0oXC5bMC05XXsyfShcLlswLTldezR9KT8pPyk/KSQiTgoWSGl0dW5nUGVuZHVkdWtSZXNwb25zZRI0Cgd3aWxheWFoGAEgAygLMiMubGFtcGlkLmR1a2NhcGlsLnYxLkhpdHVuZ2FuV2lsYXlhaCJuChNSZWFkUGVuZHVkdWtSZXF1ZXN0ElcKCHBlbmR1ZHVrGAEgAygJQkW6SEKSAT8IARD0AyI4cjYyNF5wZW5kdWR1ay9bMC05YS1mXXs4fSgtWzAtOWEtZl17NH0pezN9LVswLTlhLWZdezEyfSQiTwoUUmVhZFBlbmR1ZHVrUmVzcG9uc2USNwoIcGVuZHVkdWsYASADKAsyJS5sYW1waWQucGVuZ2dhYnVuZ2FuLnYxLlBlbmR1ZHVrTG9rYWwiUAoNUGVuZHVkdWtMb2thbBIMCgRuYW1lGAEgASgJEjEKCHBlbmR1ZHVrGAIgASgLMh8ubGFtcGlkLmR1a2NhcGlsLnYxLlBlbmR1ZHVrSHViMu0CChNQZW5nZ2FidW5nYW5TZXJ2aWNlEnAKDU1lcmdlUGVuZHVkdWsSLC5sYW1waWQucGVuZ2dhYnVuZ2FuLnYxLk1lcmdlUGVuZHVkdWtSZXF1ZXN0Gi0ubGFtcGlkLnBlbmdnYWJ1bmdhbi52MS5NZXJnZVBlbmR1ZHVrUmVzcG9uc2UoATABEnQKDkhpdHVuZ1BlbmR1ZHVrEi0ubGFtcGlkLnBlbmdnYWJ1bmdhbi52MS5IaXR1bmdQZW5kdWR1a1JlcXVlc3QaLi5sYW1waWQucGVuZ2dhYnVuZ2FuLnYxLkhpdHVuZ1BlbmR1ZHVrUmVzcG9uc2UiA5ACARJuCgxSZWFkUGVuZHVkdWsSKy5sYW1waWQucGVuZ2dhYnVuZ2FuLnYxLlJlYWRQZW5kdWR1a1JlcXVlc3QaLC5sYW1waWQucGVuZ2dhYnVuZ2FuLnYxLlJlYWRQZW5kdWR1a1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_buf_validate_validate, file_lampid_dukcapil_v1_penduduk_hub, file_lampid_penggabungan_v1_penggabungan]);
 
 /**
  * MergePendudukRequest is one batch.
@@ -161,6 +161,76 @@ export const HitungPendudukResponseSchema: GenMessage<HitungPendudukResponse> = 
   messageDesc(file_lampid_penggabungan_v1_penggabungan_service, 3);
 
 /**
+ * ReadPendudukRequest names residents.
+ *
+ * @generated from message lampid.penggabungan.v1.ReadPendudukRequest
+ */
+export type ReadPendudukRequest = Message<"lampid.penggabungan.v1.ReadPendudukRequest"> & {
+  /**
+   * "penduduk/{uuid}" each. Required, 1 to 500.
+   *
+   * @generated from field: repeated string penduduk = 1;
+   */
+  penduduk: string[];
+};
+
+/**
+ * Describes the message lampid.penggabungan.v1.ReadPendudukRequest.
+ * Use `create(ReadPendudukRequestSchema)` to create a new message.
+ */
+export const ReadPendudukRequestSchema: GenMessage<ReadPendudukRequest> = /*@__PURE__*/
+  messageDesc(file_lampid_penggabungan_v1_penggabungan_service, 4);
+
+/**
+ * ReadPendudukResponse carries them.
+ *
+ * @generated from message lampid.penggabungan.v1.ReadPendudukResponse
+ */
+export type ReadPendudukResponse = Message<"lampid.penggabungan.v1.ReadPendudukResponse"> & {
+  /**
+   * Those that are there, in no order.
+   *
+   * @generated from field: repeated lampid.penggabungan.v1.PendudukLokal penduduk = 1;
+   */
+  penduduk: PendudukLokal[];
+};
+
+/**
+ * Describes the message lampid.penggabungan.v1.ReadPendudukResponse.
+ * Use `create(ReadPendudukResponseSchema)` to create a new message.
+ */
+export const ReadPendudukResponseSchema: GenMessage<ReadPendudukResponse> = /*@__PURE__*/
+  messageDesc(file_lampid_penggabungan_v1_penggabungan_service, 5);
+
+/**
+ * PendudukLokal is a resident of the registry in the words of the hub.
+ *
+ * @generated from message lampid.penggabungan.v1.PendudukLokal
+ */
+export type PendudukLokal = Message<"lampid.penggabungan.v1.PendudukLokal"> & {
+  /**
+   * "penduduk/{uuid}".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * The resident; id and versi are 0 where the hub has never sent them, peristiwa is empty where no change is pending.
+   *
+   * @generated from field: lampid.dukcapil.v1.PendudukHub penduduk = 2;
+   */
+  penduduk?: PendudukHub | undefined;
+};
+
+/**
+ * Describes the message lampid.penggabungan.v1.PendudukLokal.
+ * Use `create(PendudukLokalSchema)` to create a new message.
+ */
+export const PendudukLokalSchema: GenMessage<PendudukLokal> = /*@__PURE__*/
+  messageDesc(file_lampid_penggabungan_v1_penggabungan_service, 6);
+
+/**
  * PenggabunganService merges rows of the hub into the registry.
  *
  * Every RPC returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED for any role but service.
@@ -191,6 +261,17 @@ export const PenggabunganService: GenService<{
     methodKind: "unary";
     input: typeof HitungPendudukRequestSchema;
     output: typeof HitungPendudukResponseSchema;
+  },
+  /**
+   * ReadPenduduk reads residents as the hub is to have them, each with the id under which a change made here is pending: the
+   * id by which to report it. Those that are not there are left out.
+   *
+   * @generated from rpc lampid.penggabungan.v1.PenggabunganService.ReadPenduduk
+   */
+  readPenduduk: {
+    methodKind: "unary";
+    input: typeof ReadPendudukRequestSchema;
+    output: typeof ReadPendudukResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_lampid_penggabungan_v1_penggabungan_service, 0);

@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, describe, test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import type { Client } from "@connectrpc/connect";
+import { Pelapor_Kanal as Kanal, PelaporSchema } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
+import { PelaporanInternalService } from "#gen/lampid/pelaporan/v1/pelaporan_internal_service_pb.ts";
+import { pelaporanInternalService } from "../../services/pelaporan/internal.ts";
+import { postgresLaporanStore } from "../../services/pelaporan/postgres-store.ts";
+import { as, assertRefused, assertViolations, componentClient } from "../harness/component.ts";
+import {
+  kelahiran,
+  kota,
+  NOW,
+  on,
+  openReports,
+  operator,
+  pelapor,
+  type Reports,
+  submission,
+  supervisor,
+} from "./reports.ts";
+
+const process = as("service", "ID", { subject: "notifikasi" });
+
+let reports: Reports;
+let internal: Client<typeof PelaporanInternalService>;
+
+before(async () => {
+  reports = await openReports();
+  const store = postgresLaporanStore(reports.db);
+  internal = await componentClient(
+    PelaporanInternalService,
+    pelaporanInternalService({ store, clock: () => NOW }),
+  );
+});
+after(() => reports.close());
+
+const reportedBy = (over: object) =>
+  submission({ isi: { ...kelahiran(), pelapor: create(PelaporSchema, { ...pelapor, ...over }) } });
+const submit = async (over: object) =>
+  (await reports.client.submitLaporan(reportedBy(over), operator)).laporan!;
+const kontakOf = async (name: string) => {
+  const { kanal, alamat } = await internal.getKontakPelapor({ name }, process);
+  return [kanal, alamat];
+};
+
+describe("the contact of a reporter", () => {
+  test("is what they chose, or the first that they left, or none", async () => {
+    const expected = [
+      [{}, Kanal.SMS, pelapor.telepon],
+      [{ kanal: Kanal.EMAIL }, Kanal.EMAIL, pelapor.email],
+      [{ kanal: Kanal.NONE }, Kanal.NONE, ""],
+      [{ telepon: "" }, Kanal.EMAIL, pelapor.email],
+      [{ telepon: "", email: "" }, Kanal.NONE, ""],
+    ] as const;
+    for (const [over, kanal, alamat] of expected) {
+      assert.deepEqual(await kontakOf((await submit(over)).name), [kanal, alamat]);
+    }
+  });
+
+  test("is that of the report as it was last corrected", async () => {
+    const first = await submit({});
+    const { laporan: returned } = await reports.client.returnLaporan(
+      { ...on(first), alasan: "Nomor telepon salah" },
+      supervisor,
+    );
+    const { isi } = reportedBy({ telepon: "+628119999999" });
+    await reports.client.resubmitLaporan({ ...on(returned), isi }, operator);
+    assert.deepEqual(await kontakOf(first.name), [Kanal.SMS, "+628119999999"]);
+  });
+
+  test("is read by processes of the mesh alone, and leaves an audit row", async () => {
+    const { name } = await submit({});
+    for (const who of [operator, kota, as("mitra", "ID"), as("auditor", "ID")]) {
+      await assertRefused(internal.getKontakPelapor({ name }, who), "PermissionDenied", "METHOD_DENIED");
+    }
+    await kontakOf(name);
+    const { rows } = await reports.db.query(
+      "select subject, role, action, wilayah from audit where resource = $1 order by id desc limit 1",
+      [name],
+    );
+    assert.deepEqual(rows[0], {
+      subject: "notifikasi",
+      role: "service",
+      action: "lampid.pelaporan.v1.PelaporanInternalService/GetKontakPelapor",
+      wilayah: "32.01.01.1006",
+    });
+  });
+
+  test("of a report that is not there is NOT_FOUND", async () => {
+    const name = `laporan/${randomUUID()}`;
+    await assertRefused(internal.getKontakPelapor({ name }, process), "NotFound", "NOT_FOUND");
+    await assertViolations(internal.getKontakPelapor({ name: "laporan/1" }, process), ["name"]);
+  });
+});
+
+test("a reporter who chooses a channel leaves its address", async () => {
+  const refusedFor = (over: object, field: string) =>
+    assertViolations(reports.client.submitLaporan(reportedBy(over), operator), [field]);
+  await refusedFor({ kanal: Kanal.SMS, telepon: "" }, "isi.pelapor.telepon");
+  await refusedFor({ kanal: Kanal.EMAIL, email: "" }, "isi.pelapor.email");
+  await refusedFor({ kanal: 9 as Kanal }, "isi.pelapor.kanal");
+});
