@@ -183,6 +183,10 @@ export const textsByReason: Readonly<Record<string, Readonly<Record<string, Text
       en: "This lies outside your area.",
       id: "Data ini berada di luar wilayah kewenangan Anda.",
     },
+    WILAYAH_UNKNOWN: {
+      en: "There is no area with this code.",
+      id: "Tidak ada wilayah dengan kode ini.",
+    },
     WILAYAH_RETIRED: {
       en: "This administrative area is no longer in use.",
       id: "Wilayah administrasi ini sudah tidak berlaku.",

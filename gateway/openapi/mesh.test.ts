@@ -94,11 +94,11 @@ test("every request example, sent as it is, passes the transcoder and the rules 
   assert.ok(sent > routes.length);
 });
 
-test("login alone needs no token, and what programs of the mesh call is not offered", () => {
+test("login and the check of a document alone need no token, and what programs of the mesh call is not offered", () => {
   const open = operations.filter(({ operation }) => operation.security?.length === 0);
   assert.deepEqual(
     open.map(({ path }) => path),
-    ["/login", "/v1/auth:login", "/v1/{name}:verify", "/v1/dokumen:verify", "/v1/dokumen:kunci"],
+    ["/login", "/v1/auth:login", "/v1/dokumen/{dokumen}:verify", "/v1/dokumen:verify", "/v1/dokumen:kunci"],
   );
   assert.ok(!document.tags.some(({ name }) => /Hub|Penggabungan|Internal/.test(name)));
 });

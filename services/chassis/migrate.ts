@@ -22,6 +22,8 @@ const LOCK = 7_021_945;
 /** @throws Error when an applied file was changed afterwards, or the numbers have a gap: both mean a broken release. */
 export async function migrate({ url, sets, log = () => {} }: MigrateOptions): Promise<void> {
   const client = new pg.Client({ connectionString: url, application_name: "migrate" });
+  // Whoever stops the server meanwhile has a reason to tell; the query in hand rejects by itself.
+  client.on("error", () => {});
   await client.connect();
   try {
     // The lock is taken before the table is made: CREATE TABLE IF NOT EXISTS races with itself.

@@ -16,11 +16,11 @@ import {
 import { type Kabar, type Perintah, tindakanOf } from "./domain/tindakan.ts";
 import { type Pernyataan, sidikOf } from "./pernyataan.ts";
 import type { DokumenStore, NewDokumen } from "./store.ts";
-import type { Bahan } from "./sumber.ts";
+import type { bahanOf } from "./sumber.ts";
 
 export type ConsumerDeps = {
-  store: Pick<DokumenStore, "hasHandled" | "apply">;
-  bahan: (perubahan: PerubahanLaporan, efek: Efek) => Promise<Bahan | undefined>;
+  store: Pick<DokumenStore, "hasHandled" | "orangOf" | "apply">;
+  bahan: ReturnType<typeof bahanOf>;
   sign: (pernyataan: Pernyataan) => Promise<string>;
 };
 
@@ -58,14 +58,14 @@ export function issueDokumen({ store, bahan, sign }: ConsumerDeps) {
     efek: Efek,
     createdAt: Date,
   ): Promise<NewDokumen | undefined> {
-    const found = await bahan(perubahan, efek);
-    if (!found) return undefined;
-    const { jenis, nomor, fakta } = found;
     const { laporan, nomor: nomorLaporan, kodeWilayah } = perubahan;
+    const found = await bahan(perubahan, efek, await store.orangOf(laporan));
+    if (!found) return undefined;
+    const { jenis, nomor, fakta, orang } = found;
     const id = uuidv7();
     const sidik = sidikOf(jenis, nomor, fakta);
     const pernyataan = await sign({ id, jenis, nomor, nomorLaporan, terbit: createdAt, sidik });
-    return { id, jenis, nomor, laporan, nomorLaporan, kodeWilayah, fakta, pernyataan, createdAt };
+    return { id, jenis, nomor, laporan, nomorLaporan, kodeWilayah, fakta, orang, pernyataan, createdAt };
   }
 }
 

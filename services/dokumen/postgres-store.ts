@@ -28,6 +28,15 @@ export function postgresDokumenStore(db: Database): DokumenStore {
       return rows.length > 0;
     },
 
+    async orangOf(laporan) {
+      const { rows } = await db.query({
+        name: "dokumen-orang",
+        text: "select orang from dokumen where laporan = $1 order by id desc limit 1",
+        values: [laporan],
+      });
+      return rows[0]?.orang ?? undefined;
+    },
+
     async apply({ id, laporan, versi, waktu, audit }, alasan, baru) {
       await db.transaction(async (sql) => {
         const { rowCount: isNew } = await sql.query({
@@ -93,8 +102,9 @@ export function postgresDokumenStore(db: Database): DokumenStore {
 async function insert(sql: Sql, dokumen: NewDokumen): Promise<void> {
   await sql.query({
     name: "dokumen-insert",
-    text: `insert into dokumen (id, jenis, status, nomor, laporan, nomor_laporan, kode_wilayah, fakta, pernyataan, versi, created_at)
-           values ($1, $2, ${STATUS.berlaku}, $3, $4, $5, $6, $7, $8, 1, $9)`,
+    text: `insert into dokumen (id, jenis, status, nomor, laporan, nomor_laporan, kode_wilayah, fakta, orang, pernyataan, versi,
+             created_at)
+           values ($1, $2, ${STATUS.berlaku}, $3, $4, $5, $6, $7, $8, $9, 1, $10)`,
     values: [
       dokumen.id,
       JENIS[dokumen.jenis],
@@ -103,6 +113,7 @@ async function insert(sql: Sql, dokumen: NewDokumen): Promise<void> {
       dokumen.nomorLaporan,
       dokumen.kodeWilayah,
       JSON.stringify([dokumen.fakta.instansi, dokumen.fakta.baris]),
+      JSON.stringify(dokumen.orang),
       dokumen.pernyataan,
       dokumen.createdAt,
     ],

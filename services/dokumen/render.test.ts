@@ -72,6 +72,7 @@ describe("a document", () => {
     const pdf = await renderPdf(printed);
     assert.match(pdf.toString("latin1"), /^%PDF-1\.\d[\s\S]*%%EOF\s*$/);
     assert.equal(pagesOf(pdf), 1);
+    console.log(`a statement has ${printed.pernyataan.length} characters, a document ${pdf.length} bytes`);
     const read = scan(pdf);
     assert.equal(read, printed.pernyataan);
     const stated = await verifyWith([publicPart(penanda)])(read!);

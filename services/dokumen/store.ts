@@ -2,7 +2,7 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { AuditEntry } from "#chassis/audit.ts";
 import type { IdempotencyKey } from "#chassis/idempotency.ts";
-import type { Fakta, JenisDokumen } from "./domain/fakta.ts";
+import type { Fakta, JenisDokumen, Orang } from "./domain/fakta.ts";
 
 export type DokumenRecord = {
   id: string;
@@ -23,7 +23,10 @@ export type DokumenRecord = {
   revokedAt: Date | undefined;
 };
 
-export type NewDokumen = Omit<DokumenRecord, "status" | "alasan" | "versi" | "revokedAt">;
+export type NewDokumen = Omit<DokumenRecord, "status" | "alasan" | "versi" | "revokedAt"> & {
+  /** Whom it is of. */
+  orang: readonly Orang[];
+};
 
 /** An event of a report, and what the audit log has of it. */
 export type Peristiwa = {
@@ -38,6 +41,8 @@ export type Peristiwa = {
 export type DokumenStore = {
   /** Whether this event of a report, or a later one, has had its effect. */
   hasHandled: (laporan: string, versi: number) => Promise<boolean>;
+  /** Whom the last document of the report is of; undefined when that is not known. */
+  orangOf: (laporan: string) => Promise<readonly Orang[] | undefined>;
   /** Revokes the good documents of the report, and issues `baru`; once an event, and never after a later one. */
   apply: (peristiwa: Peristiwa, alasan: string, baru?: NewDokumen) => Promise<void>;
   find: (id: string) => Promise<DokumenRecord | undefined>;

@@ -13,6 +13,7 @@ import {
   barisPindah,
   type Fakta,
   type JenisDokumen,
+  type Orang,
   samarkanNik,
 } from "./domain/fakta.ts";
 import { jenisDokumenOf } from "./domain/tindakan.ts";
@@ -23,11 +24,19 @@ export type SumberDeps = {
   wilayah: WilayahIndex;
 };
 
-export type Bahan = { jenis: JenisDokumen; nomor: string; fakta: Fakta };
+export type Bahan = { jenis: JenisDokumen; nomor: string; fakta: Fakta; orang: readonly Orang[] };
 
-/** What the document of a report that took effect is and says; undefined where there is none. Nothing of it is kept here. */
+/**
+ * What the document of a report that took effect is and says; undefined where there is none. Nothing of it is kept here.
+ * `semula`: whom its last document is of. A correction is about the same persons, and the registry names only those whom it
+ * changed, which may be nobody.
+ */
 export function bahanOf({ pelaporan, penduduk, wilayah }: SumberDeps) {
-  return async (perubahan: PerubahanLaporan, efek: Efek): Promise<Bahan | undefined> => {
+  return async (
+    perubahan: PerubahanLaporan,
+    efek: Efek,
+    semula: readonly Orang[] | undefined,
+  ): Promise<Bahan | undefined> => {
     const { laporan: name, versi, kodeWilayah } = perubahan;
     const { isi } = await pelaporan.getIsiLaporan({ name, versi });
     const { formulir } = isi as IsiLaporan;
@@ -37,27 +46,37 @@ export function bahanOf({ pelaporan, penduduk, wilayah }: SumberDeps) {
     if (!jenis) return undefined;
     const nomor = formulir.case === "pindah" ? efek.nomorSuratPindah : efek.nomorAkta;
     const instansi = wilayah.nama(kodeWilayah.slice(0, 5)) ?? kodeWilayah.slice(0, 5);
-    const baris = await barisOf(formulir, efek, kodeWilayah);
-    return { jenis, nomor, fakta: { instansi, baris } };
+    const orang = await orangOf(formulir, efek, semula);
+    return { jenis, nomor, orang, fakta: { instansi, baris: barisOf(formulir, orang, kodeWilayah) } };
   };
 
-  async function barisOf(
+  async function orangOf(
     formulir: IsiLaporan["formulir"],
     efek: Efek,
-    kodeWilayah: string,
-  ): Promise<Baris[]> {
+    semula: readonly Orang[] | undefined,
+  ): Promise<readonly Orang[]> {
+    switch (formulir.case) {
+      case "kelahiran":
+        return [{ nama: formulir.value.nama, nikTersamar: efek.nikTersamar }];
+      case "kematian":
+        return semula ?? [printed(await deceased(formulir.value, efek))];
+      case "pindah":
+        return semula ?? (await movers(formulir.value, efek)).map(printed);
+      default:
+        return [];
+    }
+  }
+
+  function barisOf(formulir: IsiLaporan["formulir"], orang: readonly Orang[], kodeWilayah: string): Baris[] {
     switch (formulir.case) {
       case "kelahiran": {
-        const { jenisKelamin, ...kelahiran } = formulir.value;
-        const isPerempuan = jenisKelamin === JenisKelamin.PEREMPUAN;
-        return barisKelahiran({ ...kelahiran, isPerempuan, nikTersamar: efek.nikTersamar });
+        const isPerempuan = formulir.value.jenisKelamin === JenisKelamin.PEREMPUAN;
+        return barisKelahiran(orang[0]!, { ...formulir.value, isPerempuan });
       }
       case "kematian":
-        return barisKematian(orangOf(await deceased(formulir.value, efek)), formulir.value);
-      case "pindah": {
-        const anggota = await movers(formulir.value, efek);
-        return barisPindah(anggota.map(orangOf), tempat(kodeWilayah), tujuanOf(formulir.value));
-      }
+        return barisKematian(orang[0]!, formulir.value);
+      case "pindah":
+        return barisPindah(orang, tempat(kodeWilayah), tujuanOf(formulir.value));
       default:
         return [];
     }
@@ -95,6 +114,6 @@ export function bahanOf({ pelaporan, penduduk, wilayah }: SumberDeps) {
 
 const NEGARA = new Intl.DisplayNames("id", { type: "region" });
 
-function orangOf({ nama, nik }: Penduduk) {
+function printed({ nama, nik }: Penduduk): Orang {
   return { nama, nikTersamar: samarkanNik(nik) };
 }

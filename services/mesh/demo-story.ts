@@ -300,7 +300,7 @@ export async function tell({ gateway, password, print, say }: StoryDeps): Promis
     );
     const cells = Object.keys(expected).map((cell) => `${cell} ${before[cell] ?? 0} -> ${after[cell] ?? 0}`);
     print(`   ledger of ${kantor.kelurahan}, ${bulanIni()}: ${cells.join(", ")}`);
-    for (const { isi, kanal } of await isTold(kantor)) print(`   message (${kanal}): ${isi}`);
+    for (const { isi, kanal = "no address" } of await isTold(kantor)) print(`   message (${kanal}): ${isi}`);
   }
 
   async function ledgerOf(kantor: Kantor): Promise<Buku> {
@@ -311,8 +311,8 @@ export async function tell({ gateway, password, print, say }: StoryDeps): Promis
   }
 
   /** Messages of the kelurahan that were not there before. */
-  async function isTold(kantor: Kantor): Promise<{ isi: string; kanal: string }[]> {
-    type Pesan = { name: string; isi: string; kanal: string };
+  async function isTold(kantor: Kantor): Promise<{ isi: string; kanal?: string }[]> {
+    type Pesan = { name: string; isi: string; kanal?: string };
     const query = `kodeWilayah=${kantor.kelurahan}&pageSize=100`;
     const { pesan = [] } = await call<{ pesan?: Pesan[] }>(kantor.kota, "GET", `/v1/pesan?${query}`);
     const fresh = pesan.filter(({ name }) => !told.has(name)).reverse();

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -33,6 +33,12 @@ test("the key of documents is made once, for its owner alone, as dokumen reads i
     const published = readFileSync(join(folder, "dokumen-jwks.json"), "utf8");
     assert.deepEqual(JSON.parse(published), { keys: publik });
     assert.ok(!published.includes(penanda.d));
+
+    // A new key in front of the old one, which signs no more and still verifies.
+    writeFileSync(path, JSON.stringify({ keys: [{ ...penanda, kid: "next" }, publik[0]] }));
+    settleDokumenKey(folder);
+    const after = JSON.parse(readFileSync(join(folder, "dokumen-jwks.json"), "utf8"));
+    assert.deepEqual(after.keys, [{ ...publik[0], kid: "next" }, publik[0]]);
   } finally {
     rmSync(folder, { recursive: true });
   }

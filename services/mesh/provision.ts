@@ -126,22 +126,34 @@ export function settleQuarantineKey(dataDir: string): string {
 
 /**
  * The path of the key that documents are signed with, made when it is missing, and beside it the public part, which whoever
- * verifies offline needs: a statement that was signed with a key that is lost is verified by that part for ever.
+ * verifies offline needs. A new key is put in front of the others: they sign no more, and verify what they signed.
  */
 export function settleDokumenKey(dataDir: string): string {
   const path = join(dataDir, "dokumen-keys.json");
-  if (existsSync(path)) return path;
+  if (!existsSync(path)) writeKeys(path, [newSigningKey()], 0o600);
+  try {
+    const keys: Record<string, string>[] = JSON.parse(readFileSync(path, "utf8")).keys;
+    writeKeys(
+      join(dataDir, "dokumen-jwks.json"),
+      keys.map(({ d: _, ...publicPart }) => publicPart),
+      0o644,
+    );
+  } catch {
+    // The process reads it, too, and says what is wrong with it.
+  }
+  return path;
+}
+
+function writeKeys(path: string, keys: readonly object[], mode: number): void {
+  writeWhole(path, `${JSON.stringify({ keys }, null, 2)}\n`, mode);
+}
+
+/** An Ed25519 key as JSON Web Key (RFC 8037). */
+function newSigningKey() {
   const { kty, crv, x, d } = generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" });
   // The thumbprint of RFC 7638: SHA-256 of the required members in the order of their names.
   const kid = createHash("sha256").update(JSON.stringify({ crv, kty, x })).digest("base64url");
-  const publicJwk = { kty, crv, x, kid, alg: "EdDSA", use: "sig" };
-  writeWhole(
-    join(dataDir, "dokumen-jwks.json"),
-    `${JSON.stringify({ keys: [publicJwk] }, null, 2)}\n`,
-    0o644,
-  );
-  writeWhole(path, `${JSON.stringify({ keys: [{ ...publicJwk, d }] }, null, 2)}\n`, 0o600);
-  return path;
+  return { kty, crv, x, kid, alg: "EdDSA", use: "sig", d };
 }
 
 /** The same on a server that is not ours, by its superuser's URL; one mesh a server, for the names are always the same. */

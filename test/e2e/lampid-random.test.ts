@@ -13,10 +13,10 @@ import { startTestMesh } from "../harness/mesh.ts";
 import { randomFrom, testSeed } from "../harness/residents.ts";
 import { type Answer, login, type RestClient, restClient } from "../harness/rest.ts";
 
-const COMMANDS = 3_000;
+const COMMANDS = 2_000;
 const CONCURRENCY = 16;
 const FAMILIES = 40;
-const VICTIMS = { pelaporan: 6, penduduk: 6, statistik: 3, notifikasi: 2, integrasi: 1 } as const;
+const VICTIMS = { pelaporan: 5, penduduk: 5, statistik: 2, notifikasi: 1, integrasi: 1 } as const;
 const RETRY_MS = 100;
 const LIMIT_MS = 180_000;
 
@@ -47,8 +47,8 @@ const pool = {
   nik: [] as string[],
   ibu: [] as string[],
   nomorKk: [] as string[],
-  /** Numbers of transfers, with the kabupaten they lead to. */
-  surat: [] as { nomor: string; tujuan: string }[],
+  /** Numbers under which people travel, or did. */
+  surat: [] as string[],
   laporan: [] as Known[],
 };
 type Known = {
@@ -57,7 +57,11 @@ type Known = {
   status: string;
   office: Office;
   isi: object;
+  /** Whether its effect has been seen. */
   isSeen: boolean;
+  /** Whether people are, or were, in transit by it. */
+  travels?: boolean;
+  /** Other reports that may tell of the same. */
   mirip: Mirip[];
 };
 type Mirip = { laporan: string; disisihkan?: object };
@@ -138,8 +142,10 @@ async function command(): Promise<void> {
       return await act(laporan, "resubmit", operator, { isi: laporan.isi });
     case "STATUS_DISAHKAN":
       if (!laporan.isSeen) return await look(laporan);
-      if (chance(0.35)) return await act(laporan, "revoke", kota, { alasan: "putusan pengadilan" });
-      if (chance(0.1)) return await act(laporan, "cancelPerpindahan", kota, { alasan: "batal pindah" });
+      if (chance(0.25)) return await act(laporan, "revoke", kota, { alasan: "putusan pengadilan" });
+      if (laporan.travels && chance(0.4)) {
+        return await act(laporan, "cancelPerpindahan", kota, { alasan: "batal pindah" });
+      }
       if (chance(0.1)) return await act(laporan, "reapply", kota);
       return await look(laporan);
     default:
@@ -195,7 +201,7 @@ async function look(laporan: Known): Promise<void> {
 
 /** Learns from a report what others may need: who was born, where there are cards now, under which number people travel. */
 function note({ body }: Answer): void {
-  const { name, etag, status, isi, efek, kemiripan: mirip = [] } = body;
+  const { name, etag, status, efek, kemiripan: mirip = [] } = body;
   const known = pool.laporan.find((laporan) => laporan.name === name);
   if (!known) return;
   Object.assign(known, { etag, status, mirip });
@@ -205,7 +211,10 @@ function note({ body }: Answer): void {
   }
   known.isSeen = true;
   const { nomorSuratPindah: nomor } = efek;
-  if (nomor?.startsWith("SKPWNI")) pool.surat.push({ nomor, tujuan: isi.pindah.kodeWilayahTujuan });
+  if (nomor?.startsWith("SKPWNI")) {
+    pool.surat.push(nomor);
+    known.travels = true;
+  }
   void Promise.all((efek.kartuKeluarga ?? []).map((card: string) => learn(card, known.office))).catch(
     () => {},
   );
@@ -297,12 +306,12 @@ function pindah({ kelurahan: asal }: Office) {
 }
 
 function datang() {
-  const { nomor } = pick(pool.surat);
+  const nomorSkpwni = pick(pool.surat);
   const tujuan = chance(0.5)
     ? { nomorKk: pick(pool.nomorKk) }
     : { kartuBaru: { nikKepala: pick(pool.nik), alamat: "Jl. Mawar 7" } };
   return chance(0.9)
-    ? { nomorSkpwni: nomor, ...tujuan }
+    ? { nomorSkpwni, ...tujuan }
     : { luarNegeri: { nik: pick(pool.nik), nomorSkdln: "SKDLN/1" }, ...tujuan };
 }
 

@@ -10,12 +10,14 @@ import { postgresLaporanStore } from "../../services/pelaporan/postgres-store.ts
 import { as, assertRefused, assertViolations, componentClient } from "../harness/component.ts";
 import {
   kelahiran,
+  kematian,
   kota,
   NOW,
   on,
   openReports,
   operator,
   pelapor,
+  pindah,
   type Reports,
   submission,
   supervisor,
@@ -101,4 +103,41 @@ test("a reporter who chooses a channel leaves its address", async () => {
   await refusedFor({ kanal: Kanal.SMS, telepon: "" }, "isi.pelapor.telepon");
   await refusedFor({ kanal: Kanal.EMAIL, email: "" }, "isi.pelapor.email");
   await refusedFor({ kanal: 9 as Kanal }, "isi.pelapor.kanal");
+});
+
+describe("the form of a report", () => {
+  test("is read as it was after an event, without anyone who is not of it", async () => {
+    const first = await submit({});
+    const { laporan: returned } = await reports.client.returnLaporan(
+      { ...on(first), alasan: "Nama salah" },
+      supervisor,
+    );
+    const isi = kelahiran({ nama: "Dewi Lestari Putri" });
+    await reports.client.resubmitLaporan({ ...on(returned), isi }, operator);
+    const namaAt = async (versi: number) => {
+      const { isi: form } = await internal.getIsiLaporan({ name: first.name, versi }, process);
+      const { formulir, pelapor: reporter, lampiran } = form!;
+      assert.ok(formulir.case === "kelahiran");
+      assert.deepEqual([formulir.value.saksi, reporter, lampiran], [[], undefined, []]);
+      return formulir.value.nama;
+    };
+    assert.deepEqual(
+      [await namaAt(1), await namaAt(2), await namaAt(3)],
+      ["Dewi Lestari", "Dewi Lestari", "Dewi Lestari Putri"],
+    );
+    const later = internal.getIsiLaporan({ name: first.name, versi: 4 }, process);
+    await assertRefused(later, "NotFound", "NOT_FOUND");
+    const byOfficer = internal.getIsiLaporan({ name: first.name, versi: 1 }, kota);
+    await assertRefused(byOfficer, "PermissionDenied", "METHOD_DENIED");
+  });
+
+  test("has no witness of a death, and no address of a move", async () => {
+    for (const isi of [kematian(), pindah()]) {
+      const { laporan } = await reports.client.submitLaporan(submission({ isi }), operator);
+      const { isi: form } = await internal.getIsiLaporan({ name: laporan!.name, versi: 1 }, process);
+      const { formulir } = form!;
+      if (formulir.case === "kematian") assert.equal(formulir.value.saksi, undefined);
+      else assert.equal(formulir.case === "pindah" && formulir.value.alamatTujuan, "");
+    }
+  });
 });

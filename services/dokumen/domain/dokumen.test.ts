@@ -5,16 +5,15 @@ import { jenisDokumenOf, type Kabar, type Perintah, tindakanOf } from "./tindaka
 
 describe("what a document says", () => {
   test("of a birth is the child, where and when, and the mother", () => {
+    const anak = { nama: "Dewi Lestari", nikTersamar: "320101********01" };
     const kelahiran = {
-      nama: "Dewi Lestari",
-      nikTersamar: "320101********01",
       isPerempuan: true,
       tempatLahir: "Bogor",
       tanggalLahir: "2026-11-05",
       urutan: 2,
       namaIbu: "Siti Aminah",
     };
-    assert.deepEqual(Object.fromEntries(barisKelahiran(kelahiran)), {
+    assert.deepEqual(Object.fromEntries(barisKelahiran(anak, kelahiran)), {
       Nama: "Dewi Lestari",
       NIK: "320101********01",
       "Jenis kelamin": "Perempuan",
@@ -23,7 +22,7 @@ describe("what a document says", () => {
       "Anak ke": "2",
       "Nama ibu": "Siti Aminah",
     });
-    const foundling = barisKelahiran({ ...kelahiran, isPerempuan: false, namaIbu: "" });
+    const foundling = barisKelahiran(anak, { ...kelahiran, isPerempuan: false, namaIbu: "" });
     assert.equal(Object.fromEntries(foundling)["Nama ibu"], "tidak diketahui");
     assert.equal(Object.fromEntries(foundling)["Jenis kelamin"], "Laki-laki");
   });

@@ -18,8 +18,6 @@ export const JUDUL: Readonly<Record<JenisDokumen, string>> = {
 export type Orang = { nama: string; nikTersamar: string };
 
 export type Kelahiran = {
-  nama: string;
-  nikTersamar: string;
   isPerempuan: boolean;
   tempatLahir: string;
   tanggalLahir: string;
@@ -28,8 +26,10 @@ export type Kelahiran = {
   namaIbu: string;
 };
 
-export function barisKelahiran(kelahiran: Kelahiran): Baris[] {
-  const { nama, nikTersamar, isPerempuan, tempatLahir, tanggalLahir, urutan, namaIbu } = kelahiran;
+export function barisKelahiran(
+  { nama, nikTersamar }: Orang,
+  { isPerempuan, tempatLahir, tanggalLahir, urutan, namaIbu }: Kelahiran,
+): Baris[] {
   return [
     ["Nama", nama],
     ["NIK", nikTersamar],
