@@ -67,6 +67,14 @@ export const textsByReason: Readonly<Record<string, Readonly<Record<string, Text
       en: "The registry has a newer state of this row.",
       id: "Data pada sistem lebih baru daripada baris ini.",
     },
+    KEMIRIPAN_DISMISSED: {
+      en: "This likeness has already been dismissed.",
+      id: "Kemiripan ini sudah disisihkan.",
+    },
+    KEMIRIPAN_OPEN: {
+      en: "Another report may be about the same. Look at each likeness and dismiss it with a reason, or return the report.",
+      id: "Ada laporan lain yang mungkin sama. Periksa dan sisihkan setiap kemiripan beserta alasannya, atau kembalikan laporan.",
+    },
     LAPORAN_STATE: {
       en: "The report is not at the step where this can be done.",
       id: "Laporan tidak berada pada tahap yang memungkinkan tindakan ini.",
@@ -174,6 +182,10 @@ export const textsByReason: Readonly<Record<string, Readonly<Record<string, Text
     WILAYAH_DENIED: {
       en: "This lies outside your area.",
       id: "Data ini berada di luar wilayah kewenangan Anda.",
+    },
+    WILAYAH_UNKNOWN: {
+      en: "There is no area with this code.",
+      id: "Tidak ada wilayah dengan kode ini.",
     },
     WILAYAH_RETIRED: {
       en: "This administrative area is no longer in use.",

@@ -27,13 +27,14 @@ export function readPageToken(
   token: string,
   filter: readonly unknown[],
   shape: readonly RegExp[],
+  field = "page_token",
 ): string[] | undefined {
   if (token === "") return undefined;
   const refusal = refuseFields([
     {
-      field: "page_token",
-      description: "must be the next_page_token of the same query",
-      reason: "page_token",
+      field,
+      description: `must be the ${field === "page_token" ? "next_page_token" : field} of the same query`,
+      reason: field,
     },
   ]);
   let decoded: unknown;

@@ -26,16 +26,16 @@ function meshEnvironment(): Record<string, string> {
     console.error(`reconcile: no mesh is running on ${dataDir}: run npm start, or set LAMPID_DATA_DIR`);
     process.exit(3);
   }
-  const statistik = (database: string) =>
-    `postgres://statistik:${secrets.roles.statistik}@127.0.0.1:${state.processes.postgres?.port}/${database}`;
-  const isCluster = Boolean(env.LAMPID_KAFKA_BROKERS);
+  const registry = { LAMPID_UPSTREAM_PENDUDUK: state.urls.penduduk! };
+  if (env.LAMPID_KAFKA_BROKERS) return { ...registry, LAMPID_PROFILE: "cluster" };
+  const url = (database: string) =>
+    `postgres://statistik:${secrets.roles.statistik}@127.0.0.1:${state.processes.postgres!.port}/${database}`;
   return {
-    LAMPID_PROFILE: isCluster ? "cluster" : "embedded",
-    LAMPID_UPSTREAM_PENDUDUK: state.urls.penduduk!,
-    LAMPID_DATABASE_URL: statistik("statistik"),
-    LAMPID_BUS_URL: statistik("bus"),
-    ...(isCluster
-      ? {}
-      : { LAMPID_ISSUER_URL: state.urls.issuer!, LAMPID_SERVICE_CLIENT_SECRET: secrets.service }),
+    ...registry,
+    LAMPID_PROFILE: "embedded",
+    LAMPID_DATABASE_URL: url("statistik"),
+    LAMPID_BUS_URL: url("bus"),
+    LAMPID_ISSUER_URL: state.urls.issuer!,
+    LAMPID_SERVICE_CLIENT_SECRET: secrets.service,
   };
 }

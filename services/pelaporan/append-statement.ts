@@ -1,7 +1,9 @@
 // One statement that appends the events of many reports: event, contents, state, message, audit row, kept answer and command to
 // the registry of each commit together or not at all.
 import type { Sql } from "#chassis/database.ts";
+import { type Jejak, jejakOf } from "./domain/kemiripan.ts";
 import { EFEK_RECORD, efekRow } from "./efek-row.ts";
+import { digestOf } from "./postgres-jejak.ts";
 import { separate } from "./sensitif.ts";
 import { STATE_COLUMNS, STATE_RECORD, stateRow } from "./state-row.ts";
 import type { AppendCommand, Peristiwa } from "./store.ts";
@@ -25,7 +27,7 @@ const STATEMENT = `
 with incoming as materialized (
   select * from json_to_recordset($1::json) as r(
     ${STATE_RECORD}, ${EFEK_RECORD},
-    peristiwa text, pelaku text, tingkat text, waktu timestamptz, alasan text, data jsonb, isi text, sensitif text,
+    peristiwa text, pelaku text, tingkat text, waktu timestamptz, alasan text, data jsonb, isi text, sensitif text, jejak json,
     event_id uuid, topic text, key text, type text, payload text, event_subject text, traceparent text, event_time timestamptz,
     actor text, role text, action text, resource text, audit_wilayah text, audit_traceparent text, audit_at timestamptz,
     request_id uuid, fingerprint text, response text)
@@ -39,11 +41,23 @@ with incoming as materialized (
 ), said as (
   insert into isi_laporan (laporan, versi, isi, sensitif)
   select id, versi, decode(isi, 'base64'), decode(sensitif, 'base64') from fresh where isi is not null
+), traced as materialized (
+  select r.id, decode(j.kunci, 'hex') as kunci, j.lahir, j.urutan, j.nama, coalesce(j.dalam_perjalanan, false) as dalam_perjalanan
+  from fresh r cross join json_to_recordset(r.jejak) as j(kunci text, lahir date, urutan smallint, nama text, dalam_perjalanan boolean)
+), covered as (
+  delete from jejak j using fresh r
+  where j.laporan = r.id and r.jejak is not null
+    and not exists (select 1 from traced t where t.id = j.laporan and t.kunci = j.kunci)
+), followed as (
+  insert into jejak (laporan, kunci, lahir, urutan, nama, dalam_perjalanan)
+  select id, kunci, lahir, urutan, nama, dalam_perjalanan from traced
+  on conflict (laporan, kunci) do update set lahir = excluded.lahir, urutan = excluded.urutan, nama = excluded.nama,
+    dalam_perjalanan = excluded.dalam_perjalanan
 ), projected as (
   insert into laporan (${STATE_COLUMNS}) select ${STATE_COLUMNS} from fresh order by id
   on conflict (id) do update set versi = excluded.versi, status = excluded.status, terlambat = excluded.terlambat,
     nomor_keputusan = excluded.nomor_keputusan, pengaju = excluded.pengaju, pemverifikasi = excluded.pemverifikasi,
-    pengesah = excluded.pengesah, efek = excluded.efek, updated_at = excluded.updated_at
+    pengesah = excluded.pengesah, efek = excluded.efek, updated_at = excluded.updated_at, sejak = excluded.sejak, eskalasi = excluded.eskalasi
   where laporan.versi < excluded.versi
 ), told as (
   insert into outbox (id, aggregatetype, aggregateid, type, payload, subject, traceparent, created_at)
@@ -78,6 +92,7 @@ function toRow({ id, peristiwa, laporan, event, audit, answer }: AppendCommand) 
     data: dataOf(peristiwa),
     isi: said && base64(said.isi),
     sensitif: said && base64(said.sensitif),
+    jejak: "isi" in peristiwa ? jejakOf(peristiwa.isi, laporan.kodeWilayah).map(jejakRow) : undefined,
     event_id: event.id,
     topic: event.topic,
     key: event.key,
@@ -103,11 +118,17 @@ function toRow({ id, peristiwa, laporan, event, audit, answer }: AppendCommand) 
 function dataOf(peristiwa: Peristiwa): object {
   switch (peristiwa.jenis) {
     case "diajukan": {
-      const { nomor, laporan, kodeWilayah, tanggal, terlambat } = peristiwa;
-      return { nomor, laporan, kodeWilayah, tanggal, terlambat };
+      const { nomor, laporan, kodeWilayah, tanggal, terlambat, kemiripan, jatuhTempo } = peristiwa;
+      return { nomor, laporan, kodeWilayah, tanggal, terlambat, kemiripan, jatuhTempo };
     }
-    case "diajukan_kembali":
-      return { terlambat: peristiwa.terlambat };
+    case "diajukan_kembali": {
+      const { terlambat, kemiripan } = peristiwa;
+      return { terlambat, kemiripan };
+    }
+    case "tereskalasi":
+      return { dari: peristiwa.dari };
+    case "kemiripan_disisihkan":
+      return { kemiripan: peristiwa.kemiripan };
     case "disahkan":
       return { nomorKeputusan: peristiwa.nomorKeputusan };
     case "berlaku": {
@@ -133,6 +154,16 @@ function dataOf(peristiwa: Peristiwa): object {
     default:
       return peristiwa satisfies never;
   }
+}
+
+function jejakRow({ kunci, lahir, dalamPerjalanan }: Jejak) {
+  return {
+    kunci: digestOf(kunci).toString("hex"),
+    lahir: lahir?.tanggal,
+    urutan: lahir?.urutan,
+    nama: lahir?.nama,
+    dalam_perjalanan: dalamPerjalanan,
+  };
 }
 
 function base64(bytes: Uint8Array): string {

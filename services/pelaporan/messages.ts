@@ -2,8 +2,11 @@
 import { create, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import {
+  type Kemiripan as KemiripanMessage,
+  KemiripanSchema,
   type Laporan as LaporanMessage,
   LaporanSchema,
+  Kemiripan_Dasar as MessageDasar,
   Laporan_Jenis as MessageJenis,
   Laporan_Status as MessageStatus,
   Transisi_Jenis as TransisiJenis,
@@ -11,6 +14,7 @@ import {
   TransisiSchema,
 } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
 import {
+  KemiripanDisisihkanSchema,
   LaporanBerlakuSchema,
   LaporanDiajukanKembaliSchema,
   LaporanDiajukanSchema,
@@ -23,10 +27,13 @@ import {
   LaporanDiulangSchema,
   LaporanDiverifikasiSchema,
   LaporanGagalBerlakuSchema,
+  LaporanTereskalasiSchema,
   PerpindahanDibatalkanSchema,
   PerpindahanKedaluwarsaSchema,
 } from "#gen/lampid/pelaporan/v1/pelaporan_events_pb.ts";
+import type { Dasar, Kemiripan } from "./domain/kemiripan.ts";
 import { type JenisLaporan, type JenisPeristiwa, type Status, statusSetelah } from "./domain/laporan.ts";
+import { ATASAN } from "./domain/layanan.ts";
 import { efekMessage } from "./efek-messages.ts";
 import type { Laporan, Peristiwa, Ringkasan, Riwayat } from "./store.ts";
 
@@ -63,6 +70,16 @@ const TRANSISI: Readonly<Record<JenisPeristiwa, TransisiJenis>> = {
   dicabut: TransisiJenis.DICABUT,
   perpindahan_dibatalkan: TransisiJenis.PERPINDAHAN_DIBATALKAN,
   perpindahan_kedaluwarsa: TransisiJenis.PERPINDAHAN_KEDALUWARSA,
+  kemiripan_disisihkan: TransisiJenis.KEMIRIPAN_DISISIHKAN,
+  tereskalasi: TransisiJenis.TERESKALASI,
+};
+
+const DASAR: Readonly<Record<Dasar, MessageDasar>> = {
+  kelahiran_ibu: MessageDasar.KELAHIRAN_IBU,
+  kelahiran_temuan: MessageDasar.KELAHIRAN_TEMUAN,
+  kematian: MessageDasar.KEMATIAN,
+  pindah: MessageDasar.PINDAH,
+  datang: MessageDasar.DATANG,
 };
 
 /** The message that tells the mesh of each event. */
@@ -81,6 +98,8 @@ const EVENTS = {
   dicabut: LaporanDicabutSchema,
   perpindahan_dibatalkan: PerpindahanDibatalkanSchema,
   perpindahan_kedaluwarsa: PerpindahanKedaluwarsaSchema,
+  kemiripan_disisihkan: KemiripanDisisihkanSchema,
+  tereskalasi: LaporanTereskalasiSchema,
 } as const satisfies Record<JenisPeristiwa, DescMessage>;
 
 export function laporanName(id: string): string {
@@ -111,7 +130,8 @@ export function laporanMessage(id: string, laporan: Laporan): LaporanMessage {
 /** All but isi. */
 export function keptMessage(id: string, laporan: Laporan): LaporanMessage {
   const { alasan, nomorPutusan, efek } = laporan;
-  const about = { alasan, nomorPutusan, ...(efek && { efek: efekMessage(efek) }) };
+  const kemiripan = laporan.kemiripan.map(kemiripanMessage);
+  const about = { alasan, nomorPutusan, kemiripan, ...(efek && { efek: efekMessage(efek) }) };
   return create(LaporanSchema, { ...ringkasanInit({ ...laporan, id }), ...about });
 }
 
@@ -119,13 +139,20 @@ export function ringkasanMessage(ringkasan: Ringkasan): LaporanMessage {
   return create(LaporanSchema, ringkasanInit(ringkasan));
 }
 
-export function transisiMessage({ jenis, perintah, tingkat, waktu, ...event }: Riwayat): TransisiMessage {
+export function transisiMessage({
+  jenis,
+  perintah,
+  dari,
+  tingkat,
+  waktu,
+  ...event
+}: Riwayat): TransisiMessage {
   return create(TransisiSchema, {
     versi: event.versi,
     pelaku: event.pelaku,
     alasan: event.alasan,
     jenis: TRANSISI[jenis],
-    status: STATUS[statusSetelah(jenis, perintah)],
+    status: STATUS[statusSetelah(jenis, perintah, dari)],
     peran: tingkat,
     waktu: timestampFromDate(waktu),
   });
@@ -134,9 +161,10 @@ export function transisiMessage({ jenis, perintah, tingkat, waktu, ...event }: R
 /** What the mesh is told of an event: ids, wilayah and jenis, and nobody's name or number. */
 export function eventMessage(
   id: string,
-  { jenis, pelaku, waktu }: Peristiwa,
+  peristiwa: Peristiwa,
   laporan: Laporan,
 ): { schema: DescMessage; message: MessageShape<DescMessage> } {
+  const { jenis, pelaku, waktu } = peristiwa;
   const schema: (typeof EVENTS)[JenisPeristiwa] = EVENTS[jenis];
   const perubahan: MessageInitShape<typeof LaporanDiajukanSchema>["perubahan"] = {
     laporan: laporanName(id),
@@ -153,6 +181,12 @@ export function eventMessage(
     // What the registry says in words is for people who may read the report.
     const efek = { ...efekMessage(laporan.efek!), keterangan: "" };
     return { schema, message: create(schema as typeof LaporanBerlakuSchema, { perubahan, efek }) };
+  }
+  if (jenis === "tereskalasi") {
+    const { dari } = peristiwa;
+    const jatuhTempo = timestampFromDate(laporan.jatuhTempo);
+    const about = { perubahan, dari, ke: ATASAN[dari], jatuhTempo };
+    return { schema, message: create(LaporanTereskalasiSchema, about) };
   }
   return { schema, message: create(schema as typeof LaporanDiajukanSchema, { perubahan }) };
 }
@@ -173,7 +207,20 @@ function ringkasanInit(ringkasan: Ringkasan): MessageInitShape<typeof LaporanSch
     etag: String(ringkasan.versi),
     createTime: timestampFromDate(ringkasan.dibuat),
     updateTime: timestampFromDate(ringkasan.diubah),
+    jatuhTempo: timestampFromDate(ringkasan.jatuhTempo),
+    eskalasi: [...ringkasan.eskalasi],
   };
+}
+
+function kemiripanMessage({ laporan, nomor, jenis, skor, dasar, disisihkan }: Kemiripan): KemiripanMessage {
+  return create(KemiripanSchema, {
+    laporan: laporanName(laporan),
+    nomor,
+    jenis: JENIS[jenis],
+    skor,
+    dasar: DASAR[dasar],
+    ...(disisihkan && { disisihkan: { ...disisihkan, waktu: timestampFromDate(disisihkan.waktu) } }),
+  });
 }
 
 function keyOf<Key extends string, Value>(

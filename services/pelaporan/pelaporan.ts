@@ -11,11 +11,15 @@ import { PelaporanService } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.
 import { PemeliharaanService } from "#gen/lampid/pelaporan/v1/pemeliharaan_service_pb.ts";
 import { PeristiwaService } from "#gen/lampid/peristiwa/v1/peristiwa_service_pb.ts";
 import { efekMetrics } from "./efek-metrics.ts";
+import { openFeed } from "./feed.ts";
 import { pelaporanInternalService } from "./internal.ts";
+import { type LayananDeps, layananMetrics, watchTarget } from "./layanan.ts";
 import { pemeliharaanService } from "./pemeliharaan.ts";
 import { noteDeliveries } from "./pengiriman.ts";
 import { bringPerintah } from "./perintah-worker.ts";
 import { watchPerpindahan } from "./perpindahan.ts";
+import { postgresFeedStore } from "./postgres-feed.ts";
+import { postgresLayananStore } from "./postgres-layanan-store.ts";
 import { postgresPengirimanStore } from "./postgres-pengiriman-store.ts";
 import { postgresPerintahStore } from "./postgres-perintah-store.ts";
 import { postgresPerpindahanStore } from "./postgres-perpindahan-store.ts";
@@ -24,6 +28,7 @@ import { pelaporanService } from "./service.ts";
 
 /** Tells the lock of what this service does by itself from others in the same database. */
 const EFEK_LOCK = "pelaporan efek";
+const LAYANAN_LOCK = "pelaporan layanan";
 /** Soon enough that effects go on within seconds of the registry's return. */
 const BACKOFF = { baseMs: 100, maxMs: 3_000 };
 /** Longest that one try of a command may take; a registry that is busy with a synchronisation needs a while. */
@@ -34,9 +39,23 @@ export async function composePelaporan(context: ProcessContext): Promise<void> {
   const clock = () => new Date();
   const db = context.database();
   const store = postgresLaporanStore(db);
+  const feed = openFeed({ store: postgresFeedStore(db), end: context.signal });
+  const layanan = postgresLayananStore(db);
+  const metrics = layananMetrics(context.telemetry.meter);
+  watchOverTarget(context, { store, layanan, metrics, clock });
   const commands = new EventEmitter();
   const onCommanded = () => void commands.emit("given");
-  const service = pelaporanService({ store, wilayah: loadWilayah(), clock, onCommanded });
+  const service = pelaporanService({
+    store,
+    feed,
+    wilayah: loadWilayah(),
+    clock,
+    onCommanded,
+    layanan,
+    targetMs:
+      context.config.integer("LAMPID_TARGET_LAYANAN_JAM", { min: 1, max: 8_760, fallback: 2 }) * 3_600_000,
+    onActed: metrics.acted,
+  });
   context.serve(PelaporanService, service);
   context.serve(PemeliharaanService, pemeliharaanService({ db, clock }));
   context.serve(PelaporanInternalService, pelaporanInternalService({ store, clock }));
@@ -58,6 +77,22 @@ type Shared = {
   commands: EventEmitter;
   onCommanded: () => void;
 };
+
+/** One process among replicas looks; should there be two, events are made once all the same. */
+function watchOverTarget(context: ProcessContext, deps: Omit<LayananDeps, "traceparent">): void {
+  const { config, log, signal, telemetry } = context;
+  const url = config.url("LAMPID_DATABASE_URL", ["postgres:", "postgresql:"]);
+  const traceparent = () => telemetry.traceparent(undefined);
+  const work = () =>
+    holdLock({ url, name: LAYANAN_LOCK, key: LAYANAN_LOCK, signal }, (held) =>
+      watchTarget({ ...deps, traceparent }, held),
+    );
+  context.background(
+    forever(signal, { baseMs: 1_000, maxMs: 30_000 }, work, (cause, delayMs, attempt) =>
+      log[attempt === 0 ? "warn" : "debug"]({ err: cause, delayMs }, "overdue reports are not escalated now"),
+    ),
+  );
+}
 
 /** What follows an approval: one process among replicas brings it to the registry, and watches over moves. */
 function bringEffects(context: ProcessContext, { db, store, clock, commands, onCommanded }: Shared): void {

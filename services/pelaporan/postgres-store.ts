@@ -5,6 +5,7 @@ import { type Refused, refuse } from "#chassis/refusal.ts";
 import { NATION } from "#chassis/wilayah.ts";
 import { openAppender } from "./append-batch.ts";
 import { fold } from "./domain/laporan.ts";
+import { findSimilar } from "./postgres-jejak.ts";
 import { pengirimanOf } from "./postgres-pengiriman-store.ts";
 import { unite } from "./sensitif.ts";
 import type { Laporan, LaporanStore, ListQuery, Peristiwa, Ringkasan } from "./store.ts";
@@ -47,12 +48,18 @@ export function postgresLaporanStore(db: Database): LaporanStore {
     async history(id, after, limit) {
       const { rows } = await db.query({
         name: "laporan-history",
-        text: `select versi, jenis, pelaku, tingkat, alasan, waktu, data->>'perintah' as perintah from peristiwa
+        text: `select versi, jenis, pelaku, tingkat, alasan, waktu, data->>'perintah' as perintah, data->>'dari' as dari from peristiwa
                where laporan = $1 and versi > $2 order by versi limit $3`,
         values: [id, after, limit],
       });
-      return rows.map((row) => ({ ...row, perintah: row.perintah ?? undefined }));
+      return rows.map((row) => ({
+        ...row,
+        perintah: row.perintah ?? undefined,
+        dari: row.dari ?? undefined,
+      }));
     },
+
+    similar: (query) => findSimilar(db, query),
 
     audit: (entry) => appendToAudit(db, entry),
 
@@ -110,7 +117,7 @@ function toPeristiwa(row: any): Peristiwa {
   return { jenis, pelaku, tingkat, waktu, ...why, ...data, ...isi };
 }
 
-function listConditions({ kodeWilayah, status, jenis, efek, dibuatSampai, after }: ListQuery) {
+function listConditions({ kodeWilayah, status, jenis, efek, dibuatSampai, terlambatPada, after }: ListQuery) {
   const values: unknown[] = [];
   const conditions = ["true"];
   const add = (condition: (parameter: string) => string, value: unknown) => {
@@ -127,6 +134,10 @@ function listConditions({ kodeWilayah, status, jenis, efek, dibuatSampai, after 
   if (jenis) add((value) => `jenis = ${value}`, jenis);
   if (efek) add((value) => `efek = ${value}`, efek);
   if (dibuatSampai) add((time) => `created_at <= ${time}`, dibuatSampai);
+  if (terlambatPada) {
+    conditions.push("status in ('diajukan', 'diverifikasi', 'dikembalikan')");
+    add((time) => `jatuh_tempo <= ${time}`, terlambatPada);
+  }
   if (after) {
     values.push(after.dibuat, after.id);
     conditions.push(`(created_at, id) > ($${values.length - 1}::timestamptz, $${values.length}::uuid)`);
@@ -158,5 +169,8 @@ function toRingkasan(row: any): Ringkasan {
     pengesah: row.pengesah,
     dibuat: row.created_at,
     diubah: row.updated_at,
+    jatuhTempo: row.jatuh_tempo,
+    sejak: row.sejak,
+    eskalasi: row.eskalasi,
   };
 }

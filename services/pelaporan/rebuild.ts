@@ -1,5 +1,6 @@
 // Makes the state of lists again from the events, while reports go on (docs/decisions/0019).
 import type { Database, Sql } from "#chassis/database.ts";
+import { BARE_EVENT, bareEvent } from "./bare-events.ts";
 import { fold } from "./domain/laporan.ts";
 import { STATE_COLUMNS, STATE_RECORD, stateRow } from "./state-row.ts";
 
@@ -36,7 +37,7 @@ type State = ReturnType<typeof stateRow>;
 async function statesAfter(sql: Sql, after: string, limit: number) {
   const { rows } = await sql.query({
     name: "rebuild-page",
-    text: `select ${EVENT} from peristiwa
+    text: `select ${BARE_EVENT} from peristiwa
            where laporan in (
              select laporan from peristiwa where versi = 1 and laporan > $1 order by laporan limit $2)
            order by laporan, versi`,
@@ -86,7 +87,7 @@ async function mendInsistently(db: Database, ids: readonly string[]) {
 async function mend(sql: Sql, ids: readonly string[]): Promise<{ diperbaiki: number; dihapus: number }> {
   await sql.query("select 1 from laporan where id = any($1::uuid[]) order by id for update", [ids]);
   const { rows: events } = await sql.query(
-    `select ${EVENT} from peristiwa where laporan = any($1::uuid[]) order by laporan, versi`,
+    `select ${BARE_EVENT} from peristiwa where laporan = any($1::uuid[]) order by laporan, versi`,
     [ids],
   );
   const states = foldAll(events);
@@ -115,15 +116,10 @@ async function mend(sql: Sql, ids: readonly string[]): Promise<{ diperbaiki: num
   return { diperbaiki: (replaced ?? 0) + (restored ?? 0), dihapus: dihapus ?? 0 };
 }
 
-const EVENT = "laporan as id, jenis, pelaku, tingkat, waktu, alasan, data";
-
-// biome-ignore lint/suspicious/noExplicitAny: rows of pg are untyped; this is where those of a rebuild are read.
-function foldAll(rows: readonly any[]): State[] {
-  return [...Map.groupBy(rows, ({ id }) => id)].map(([id, events]) => {
-    // What reports say is no part of the state of lists; that there is something is enough to fold by.
-    const peristiwa = events.map(({ data, id: _, ...event }) => ({ ...event, ...data, isi: true }));
-    return stateRow(id, fold<true>(peristiwa)!);
-  });
+function foldAll(rows: readonly { id: string }[]): State[] {
+  return [...Map.groupBy(rows, ({ id }) => id)].map(([id, events]) =>
+    stateRow(id, fold(events.map(bareEvent))!),
+  );
 }
 
 function prefixed(table: string): string {

@@ -21,6 +21,7 @@ import {
   type IsiLaporan,
   type Laporan as LaporanMessage,
   LaporanSchema,
+  Laporan_Jenis as MessageJenis,
   Laporan_Status as MessageStatus,
 } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
 import {
@@ -28,6 +29,7 @@ import {
   CancelLaporanRequestSchema,
   CancelPerpindahanRequestSchema,
   CorrectLaporanRequestSchema,
+  DismissKemiripanRequestSchema,
   type PelaporanService,
   ReapplyLaporanRequestSchema,
   RejectLaporanRequestSchema,
@@ -36,13 +38,18 @@ import {
   RevokeLaporanRequestSchema,
   SubmitLaporanRequestSchema,
   VerifyLaporanRequestSchema,
+  type WatchLaporanRequest,
 } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.ts";
 import { jenisOf as jenisOfIsi } from "./domain/isi.ts";
-import { evolve, type Status } from "./domain/laporan.ts";
+import { jejakOf, kunciDicari, temuanOf } from "./domain/kemiripan.ts";
+import { evolve, menungguDi, type Status, TARGET_LAYANAN_MS, type Tingkat } from "./domain/laporan.ts";
+import { tingkatMenunggu } from "./domain/layanan.ts";
 import { nomorLaporan, nomorPrefix } from "./domain/nomor.ts";
 import { type Penolakan, penolakan } from "./domain/penolakan.ts";
 import { decideSubmit, decideTransisi, type Keadaan, type Putusan, type Transisi } from "./domain/putusan.ts";
 import { statusEfekOf } from "./efek-messages.ts";
+import type { Feed } from "./feed.ts";
+import { kinerjaMessage } from "./kinerja-message.ts";
 import {
   idOf,
   jenisOf,
@@ -55,10 +62,18 @@ import {
 } from "./messages.ts";
 import { pengirimanMessage } from "./pengiriman.ts";
 import { outboxEvent } from "./perubahan.ts";
+import type { LayananStore } from "./postgres-layanan-store.ts";
 import type { AppendCommand, Laporan, LaporanStore, Peristiwa } from "./store.ts";
+import { type Saringan, watchLaporan } from "./watch.ts";
 
 export type Deps = {
   store: LaporanStore;
+  feed: Feed;
+  layanan: Pick<LayananStore, "kinerja">;
+  /** From first submission to the end. Default: two hours. */
+  targetMs?: number;
+  /** Told how long a report has waited for a level that acts now. */
+  onActed?: (tingkat: Tingkat, seconds: number) => void;
   wilayah: WilayahIndex;
   clock: () => Date;
   /** Told of each committed command to the registry. */
@@ -66,23 +81,29 @@ export type Deps = {
 };
 
 /** What waits for each level. */
-const KOTAK_MASUK: Readonly<Record<string, Status>> = {
-  operator: "dikembalikan",
-  supervisor: "diajukan",
-  admin_kota: "diverifikasi",
-};
+const KOTAK_MASUK: Readonly<Record<string, Status>> = menungguDi;
+
+/** Who has not arrived by then comes back to where they left. */
+const MAX_PERJALANAN_MS = 100 * 86_400_000;
 
 /** Milliseconds since 1970, which is as exact as times of this service are. */
 const TIME_PART = /^\d{1,15}$/;
+const EVERYTHING = { kotakMasuk: false, status: MessageStatus.UNSPECIFIED, jenis: MessageJenis.UNSPECIFIED };
+/** Of the figures of a wilayah. */
+const DEFAULT_HARI = 30;
 const VERSI_PART = /^\d{1,9}$/;
 
 type TransitionRequest = { requestId: string; name: string; etag: string };
 
 export function pelaporanService({
   store,
+  feed,
   wilayah,
   clock,
   onCommanded = () => {},
+  layanan,
+  targetMs = TARGET_LAYANAN_MS,
+  onActed = () => {},
 }: Deps): ServiceImpl<typeof PelaporanService> {
   const keadaanOf = (ctx: HandlerContext, now: Date): Keadaan => ({
     pelaku: callerOf(ctx),
@@ -110,12 +131,36 @@ export function pelaporanService({
       }
       // The clock of another process may be ahead, but events happen in the order of their numbers.
       const now = new Date(Math.max(clock().getTime(), before.diubah.getTime()));
-      const peristiwa = decided(decideTransisi(perintah, before, keadaanOf(ctx, now)));
+      const peristiwa = await compared(
+        id,
+        before.kodeWilayah,
+        decided(decideTransisi(perintah, before, keadaanOf(ctx, now))),
+      );
       const command = appendOf(ctx, key, id, before, peristiwa);
       await store.append(command);
+      const tingkat = tingkatMenunggu(before.status);
+      // An escalation or a dismissal is made while the report waits on.
+      if (tingkat && command.laporan.status !== before.status) {
+        onActed(tingkat, (now.getTime() - before.sejak.getTime()) / 1_000);
+      }
       if (command.laporan.efek?.status === "menunggu") onCommanded();
       return { laporan: laporanMessage(id, command.laporan) };
     });
+  }
+
+  /** A submission, with the other reports that may tell of the same; any other event as it is. */
+  async function compared(id: string, kodeWilayah: string, peristiwa: Peristiwa): Promise<Peristiwa> {
+    if (peristiwa.jenis !== "diajukan" && peristiwa.jenis !== "diajukan_kembali") return peristiwa;
+    const { isi, waktu } = peristiwa;
+    const { lahir } = jejakOf(isi, kodeWilayah)[0] ?? {};
+    const kandidat = await store.similar({
+      kunci: kunciDicari(isi, kodeWilayah),
+      lahir,
+      perjalananSejak: new Date(waktu.getTime() - MAX_PERJALANAN_MS),
+      except: id,
+    });
+    const kemiripan = temuanOf(isi, kandidat);
+    return kemiripan.length === 0 ? peristiwa : { ...peristiwa, kemiripan };
   }
 
   /**
@@ -174,15 +219,18 @@ export function pelaporanService({
         const answered = await store.answered(key);
         if (answered) return answerAgain(key, answered);
         const keadaan = keadaanOf(ctx, clock());
-        const decideAs = (nomor: string) =>
-          decided(decideSubmit({ jenis: "submit", nomor, kodeWilayah, isi }, keadaan));
-        // Refused before it takes a number, which is then given in the transaction of the event.
-        decideAs("");
-        const prefix = nomorPrefix(jenisOfIsi(isi), kodeWilayah, keadaan.tanggal);
+        // Decided, and refused, before it takes a number, which is then given in the transaction of the event.
+        const draft = decided(decideSubmit({ jenis: "submit", nomor: "", kodeWilayah, isi }, keadaan));
         const id = uuidv7();
+        const peristiwa = await compared(id, kodeWilayah, draft);
+        const jatuhTempo = new Date(keadaan.waktu.getTime() + targetMs).toISOString();
+        const prefix = nomorPrefix(jenisOfIsi(isi), kodeWilayah, keadaan.tanggal);
         const { laporan } = await store.appendNumbered({
           prefix,
-          compose: (serial) => appendOf(ctx, key, id, undefined, decideAs(nomorLaporan(prefix, serial))),
+          compose: (serial) => {
+            const nomor = nomorLaporan(prefix, serial);
+            return appendOf(ctx, key, id, undefined, { ...peristiwa, nomor, jatuhTempo } as Peristiwa);
+          },
         });
         return { laporan: laporanMessage(id, laporan) };
       });
@@ -207,6 +255,13 @@ export function pelaporanService({
 
     cancelLaporan: (request, ctx) =>
       decide(ctx, CancelLaporanRequestSchema, request, { jenis: "cancel", alasan: request.alasan }),
+
+    dismissKemiripan: (request, ctx) =>
+      decide(ctx, DismissKemiripanRequestSchema, request, {
+        jenis: "dismissKemiripan",
+        kemiripan: idOf(request.kemiripan),
+        alasan: request.alasan,
+      }),
 
     correctLaporan: (request, ctx) =>
       decide(ctx, CorrectLaporanRequestSchema, request, {
@@ -242,29 +297,28 @@ export function pelaporanService({
     },
 
     async listLaporan(request, ctx) {
-      const { role, wilayah: own } = callerOf(ctx);
-      const kodeWilayah = request.kodeWilayah || own;
-      requireWilayah(ctx, kodeWilayah);
-      // The policy lets a kelurahan act where only its kecamatan is known; of reports, it always is.
-      if (!wilayahContains(own, kodeWilayah)) {
-        throw refuse("forbidden", "WILAYAH_DENIED", `wilayah ${kodeWilayah} is outside ${own}`);
-      }
-      const { kotakMasuk, umurDetik } = request;
-      if (kotakMasuk && request.status !== MessageStatus.UNSPECIFIED) {
-        const description = "must be unset with kotak_masuk, which has one of its own";
-        throw refuseFields([{ field: "status", reason: "INBOX", description }]);
-      }
-      const status = kotakMasuk ? KOTAK_MASUK[role] : statusOf(request.status);
-      const filter = [kodeWilayah, kotakMasuk, status ?? "", request.jenis, umurDetik, request.efek];
+      const saringan = saringanOf(request, ctx);
+      const { kotakMasuk, umurDetik, terlambatLayanan } = request;
+      const { kodeWilayah, status } = saringan;
+      const filter = [
+        kodeWilayah,
+        kotakMasuk,
+        status ?? "",
+        request.jenis,
+        umurDetik,
+        terlambatLayanan,
+        request.efek,
+      ];
       const position = readPageToken(request.pageToken, filter, [TIME_PART, UUID_PART]);
-      if (kotakMasuk && status === undefined) return { laporan: [], nextPageToken: "" };
+      if (saringan.kosong) return { laporan: [], nextPageToken: "" };
 
       const limit = pageSizeOf(request.pageSize);
       const found = await store.list({
         kodeWilayah,
         status,
-        jenis: jenisOf(request.jenis),
+        jenis: saringan.jenis,
         efek: statusEfekOf(request.efek),
+        terlambatPada: terlambatLayanan ? clock() : undefined,
         dibuatSampai: umurDetik === 0 ? undefined : new Date(clock().getTime() - umurDetik * 1_000),
         limit: limit + 1,
         after: position && { dibuat: new Date(Number(position[0])), id: position[1]! },
@@ -275,6 +329,18 @@ export function pelaporanService({
         laporan: page.map(ringkasanMessage),
         nextPageToken: last ? writePageToken([String(last.dibuat.getTime()), last.id], filter) : "",
       };
+    },
+
+    async getKinerjaLaporan(request, ctx) {
+      const { kodeWilayah } = saringanOf({ ...request, ...EVERYTHING }, ctx);
+      const now = clock();
+      const hari = request.hari || DEFAULT_HARI;
+      const kinerja = await layanan.kinerja(kodeWilayah, new Date(now.getTime() - hari * 86_400_000), now);
+      return kinerjaMessage(kinerja);
+    },
+
+    async *watchLaporan(request, ctx) {
+      yield* watchLaporan({ feed, store }, saringanOf(request, ctx), request.cursor, ctx.signal);
     },
 
     async getLaporanHistory(request, ctx) {
@@ -308,6 +374,27 @@ function refusedBy({ sebab, violations }: Penolakan): Refused {
 
 function notFound(): Refused {
   return refuse("notFound", "NOT_FOUND", "there is no such report");
+}
+
+/** Which reports a list or a watch is of, after the question whether the caller may see them. */
+function saringanOf(
+  request: Pick<WatchLaporanRequest, "kodeWilayah" | "kotakMasuk" | "status" | "jenis">,
+  ctx: HandlerContext,
+): Saringan {
+  const { role, wilayah: own } = callerOf(ctx);
+  const kodeWilayah = request.kodeWilayah || own;
+  requireWilayah(ctx, kodeWilayah);
+  // The policy lets a kelurahan act where only its kecamatan is known; of reports, it always is.
+  if (!wilayahContains(own, kodeWilayah)) {
+    throw refuse("forbidden", "WILAYAH_DENIED", `wilayah ${kodeWilayah} is outside ${own}`);
+  }
+  const { kotakMasuk } = request;
+  if (kotakMasuk && request.status !== MessageStatus.UNSPECIFIED) {
+    const description = "must be unset with kotak_masuk, which has one of its own";
+    throw refuseFields([{ field: "status", reason: "INBOX", description }]);
+  }
+  const status = kotakMasuk ? KOTAK_MASUK[role] : statusOf(request.status);
+  return { kodeWilayah, status, jenis: jenisOf(request.jenis), kosong: kotakMasuk && status === undefined };
 }
 
 function auditOf(ctx: HandlerContext, resource: string, wilayah: string, at: Date): AuditEntry {

@@ -18,6 +18,9 @@ const COLUMNS = {
   efek: "text",
   created_at: "timestamptz",
   updated_at: "timestamptz",
+  jatuh_tempo: "timestamptz",
+  sejak: "timestamptz",
+  eskalasi: "text[]",
 } as const;
 
 export const STATE_COLUMNS = Object.keys(COLUMNS).join(", ");
@@ -46,5 +49,8 @@ export function stateRow(
     efek: laporan.efek?.status ?? "",
     created_at: laporan.dibuat,
     updated_at: laporan.diubah,
+    jatuh_tempo: laporan.jatuhTempo,
+    sejak: laporan.sejak,
+    eskalasi: laporan.eskalasi,
   };
 }

@@ -4,6 +4,7 @@ import type { IdempotencyKey, StoredAnswer } from "#chassis/idempotency.ts";
 import type { OutboxEvent } from "#chassis/outbox.ts";
 import type { IsiLaporan } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
 import type { JenisPerintah, StatusEfek } from "./domain/efek.ts";
+import type { Kandidat } from "./domain/kemiripan.ts";
 import type {
   JenisLaporan,
   JenisPeristiwa,
@@ -11,6 +12,7 @@ import type {
   Peran,
   Peristiwa as PeristiwaOf,
   Status,
+  Tingkat,
 } from "./domain/laporan.ts";
 import type { Pengiriman } from "./domain/pengiriman.ts";
 
@@ -18,7 +20,10 @@ export type Laporan = LaporanOf<IsiLaporan>;
 export type Peristiwa = PeristiwaOf<IsiLaporan>;
 
 /** A report as lists have it. */
-export type Ringkasan = Omit<Laporan, "isi" | "versiIsi" | "alasan" | "tingkat" | "efek" | "nomorPutusan"> & {
+export type Ringkasan = Omit<
+  Laporan,
+  "isi" | "versiIsi" | "alasan" | "kemiripan" | "tingkat" | "efek" | "nomorPutusan"
+> & {
   id: string;
 };
 
@@ -30,6 +35,8 @@ export type Riwayat = {
   tingkat: Peran;
   /** Of what concerns the effect alone. */
   perintah: JenisPerintah | undefined;
+  /** Of an escalation: the level that it waited for. */
+  dari: Tingkat | undefined;
   alasan: string;
   waktu: Date;
 };
@@ -43,8 +50,19 @@ export type ListQuery = {
   efek: StatusEfek | undefined;
   /** First submitted then or before; undefined for any time. */
   dibuatSampai: Date | undefined;
+  /** Open, and past its service target then; undefined for all. */
+  terlambatPada?: Date | undefined;
   limit: number;
   after: { dibuat: Date; id: string } | undefined;
+};
+
+export type SimilarQuery = {
+  kunci: readonly string[];
+  /** Of a birth: births of this date, the day before and the day after alone, and how similar to this name. */
+  lahir: { tanggal: string; nama: string } | undefined;
+  /** A move that was approved before then is not in transit any more. */
+  perjalananSejak: Date;
+  except: string | undefined;
 };
 
 export type LaporanStore = {
@@ -60,6 +78,8 @@ export type LaporanStore = {
   list: (query: ListQuery) => Promise<Ringkasan[]>;
   /** Events after number `after`, in order. */
   history: (id: string, after: number, limit: number) => Promise<Riwayat[]>;
+  /** Open and approved reports under the keys of another, which is `except`; the most similar names first, at most 50. */
+  similar: (query: SimilarQuery) => Promise<Kandidat[]>;
   /** One audit row by itself: of a reading. */
   audit: (entry: AuditEntry) => Promise<void>;
   /** A report as {@link find} has it, and what this request was answered before; both as of one moment. */

@@ -3,6 +3,9 @@ import type { Sql } from "#chassis/database.ts";
 import { NATION } from "#chassis/wilayah.ts";
 import type { StatistikStore } from "./store.ts";
 
+/** Characters of the code of a kabupaten/kota. */
+const KABUPATEN = 5;
+
 export function postgresStatistikStore(sql: Sql): StatistikStore {
   return {
     async apply(counts) {
@@ -31,11 +34,13 @@ export function postgresStatistikStore(sql: Sql): StatistikStore {
     async cells({ kodeWilayah, panjang, dari, sampai }) {
       // The code itself, and what follows it after a dot: "/" comes after ".", and both before all digits.
       const [from, to] = kodeWilayah === NATION ? ["", "~"] : [kodeWilayah, `${kodeWilayah}/`];
+      const isWide = panjang <= KABUPATEN && (kodeWilayah === NATION || kodeWilayah.length <= KABUPATEN);
+      const table = isWide ? "ledger_kabupaten" : "ledger";
       const { rows } = await sql.query({
-        name: "statistik-cells",
+        name: `statistik-cells-${table}`,
         text: `select left(kode, $3) as kode, case when bulan < $4 then '' else bulan end as bulan, komponen,
                  sum(jumlah)::int as jumlah
-               from ledger where kode >= $1 and kode < $2 and bulan <= $5
+               from ${table} where kode >= $1 and kode < $2 and bulan <= $5
                group by 1, 2, 3 having sum(jumlah) <> 0 order by 1, 2, 3`,
         values: [from, to, panjang, dari, sampai],
       });

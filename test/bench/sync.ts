@@ -252,7 +252,7 @@ async function timed(what: string, work: () => Promise<unknown>): Promise<number
 
 /** Statistik counts events, so it must forget those of the registry that is gone. */
 async function emptyRegistry({ databaseUrl }: Mesh): Promise<void> {
-  await withClient(databaseUrl("penduduk"), (client) => client.query(`truncate ${TABLES}`));
+  await withClient(databaseUrl("penduduk"), (client) => client.query(`truncate ${TABLES} cascade`));
   await withClient(databaseUrl("statistik"), (client) => client.query("truncate ledger"));
 }
 

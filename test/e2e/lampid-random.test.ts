@@ -13,10 +13,10 @@ import { startTestMesh } from "../harness/mesh.ts";
 import { randomFrom, testSeed } from "../harness/residents.ts";
 import { type Answer, login, type RestClient, restClient } from "../harness/rest.ts";
 
-const COMMANDS = 3_000;
+const COMMANDS = 2_000;
 const CONCURRENCY = 16;
 const FAMILIES = 40;
-const VICTIMS = { pelaporan: 6, penduduk: 6, statistik: 3, notifikasi: 2, integrasi: 1 } as const;
+const VICTIMS = { pelaporan: 5, penduduk: 5, statistik: 2, notifikasi: 1, integrasi: 1 } as const;
 const RETRY_MS = 100;
 const LIMIT_MS = 180_000;
 
@@ -47,11 +47,24 @@ const pool = {
   nik: [] as string[],
   ibu: [] as string[],
   nomorKk: [] as string[],
-  /** Numbers of transfers, with the kabupaten they lead to. */
-  surat: [] as { nomor: string; tujuan: string }[],
+  /** Numbers under which people travel, or did. */
+  surat: [] as string[],
   laporan: [] as Known[],
 };
-type Known = { name: string; etag: string; status: string; office: Office; isi: object; isSeen: boolean };
+type Known = {
+  name: string;
+  etag: string;
+  status: string;
+  office: Office;
+  isi: object;
+  /** Whether its effect has been seen. */
+  isSeen: boolean;
+  /** Whether people are, or were, in transit by it. */
+  travels?: boolean;
+  /** Other reports that may tell of the same. */
+  mirip: Mirip[];
+};
+type Mirip = { laporan: string; disisihkan?: object };
 const outcomes = new Map<string, number>();
 
 before(async () => {
@@ -116,6 +129,11 @@ async function command(): Promise<void> {
       if (chance(0.08)) return await act(laporan, "return", supervisor, { alasan: "kurang lengkap" });
       if (chance(0.04)) return await act(laporan, "reject", supervisor, { alasan: "tidak benar" });
       if (chance(0.03)) return await act(laporan, "cancel", operator, { alasan: "salah" });
+      {
+        const open = laporan.mirip.find(({ disisihkan }) => !disisihkan);
+        const dismissal = { kemiripan: open?.laporan, alasan: "bukan orang yang sama" };
+        if (open && chance(0.8)) return await act(laporan, "dismissKemiripan", supervisor, dismissal);
+      }
       return await act(laporan, "verify", supervisor);
     case "STATUS_DIVERIFIKASI":
       if (chance(0.05)) return await act(laporan, "return", kota, { alasan: "kurang lengkap" });
@@ -124,8 +142,10 @@ async function command(): Promise<void> {
       return await act(laporan, "resubmit", operator, { isi: laporan.isi });
     case "STATUS_DISAHKAN":
       if (!laporan.isSeen) return await look(laporan);
-      if (chance(0.35)) return await act(laporan, "revoke", kota, { alasan: "putusan pengadilan" });
-      if (chance(0.1)) return await act(laporan, "cancelPerpindahan", kota, { alasan: "batal pindah" });
+      if (chance(0.25)) return await act(laporan, "revoke", kota, { alasan: "putusan pengadilan" });
+      if (laporan.travels && chance(0.4)) {
+        return await act(laporan, "cancelPerpindahan", kota, { alasan: "batal pindah" });
+      }
       if (chance(0.1)) return await act(laporan, "reapply", kota);
       return await look(laporan);
     default:
@@ -162,8 +182,8 @@ async function submit(): Promise<void> {
   const json = { requestId: randomUUID(), kodeWilayah: office.kelurahan, isi };
   const answer = await insist("POST /v1/laporan", "submit", { token: tokens[who], json });
   if (answer.status !== 201) return;
-  const { name, etag, status } = answer.body;
-  pool.laporan.push({ name, etag, status, office, isi, isSeen: false });
+  const { name, etag, status, kemiripan: mirip = [] } = answer.body;
+  pool.laporan.push({ name, etag, status, office, isi, isSeen: false, mirip });
 }
 
 async function act(laporan: Known, verb: string, who: Account, more: object = {}): Promise<void> {
@@ -181,17 +201,20 @@ async function look(laporan: Known): Promise<void> {
 
 /** Learns from a report what others may need: who was born, where there are cards now, under which number people travel. */
 function note({ body }: Answer): void {
-  const { name, etag, status, isi, efek } = body;
+  const { name, etag, status, efek, kemiripan: mirip = [] } = body;
   const known = pool.laporan.find((laporan) => laporan.name === name);
   if (!known) return;
-  Object.assign(known, { etag, status });
+  Object.assign(known, { etag, status, mirip });
   if (efek?.status !== "STATUS_BERLAKU" || known.isSeen) {
     if (efek?.status === "STATUS_GAGAL") known.isSeen = true;
     return;
   }
   known.isSeen = true;
   const { nomorSuratPindah: nomor } = efek;
-  if (nomor?.startsWith("SKPWNI")) pool.surat.push({ nomor, tujuan: isi.pindah.kodeWilayahTujuan });
+  if (nomor?.startsWith("SKPWNI")) {
+    pool.surat.push(nomor);
+    known.travels = true;
+  }
   void Promise.all((efek.kartuKeluarga ?? []).map((card: string) => learn(card, known.office))).catch(
     () => {},
   );
@@ -283,12 +306,12 @@ function pindah({ kelurahan: asal }: Office) {
 }
 
 function datang() {
-  const { nomor } = pick(pool.surat);
+  const nomorSkpwni = pick(pool.surat);
   const tujuan = chance(0.5)
     ? { nomorKk: pick(pool.nomorKk) }
     : { kartuBaru: { nikKepala: pick(pool.nik), alamat: "Jl. Mawar 7" } };
   return chance(0.9)
-    ? { nomorSkpwni: nomor, ...tujuan }
+    ? { nomorSkpwni, ...tujuan }
     : { luarNegeri: { nik: pick(pool.nik), nomorSkdln: "SKDLN/1" }, ...tujuan };
 }
 

@@ -26,7 +26,8 @@ after(async () => {
   await mesh?.stop();
 });
 
-/** A birth of three days ago, as the form says it. */
+let mothers = 0;
+/** A birth of three days ago, of another mother each, as the form says it. */
 const kelahiran = (over: object = {}) => ({
   pelapor: { nik: "3201010101800009", nama: "Budi Santoso", telepon: "+628111222333" },
   kelahiran: {
@@ -37,7 +38,7 @@ const kelahiran = (over: object = {}) => ({
     beratGram: 3100,
     panjangCm: 49,
     urutan: 1,
-    nikIbu: "3201014101900001",
+    nikIbu: `3201014101${String(Date.now() % 10_000).padStart(4, "0")}${String(++mothers).padStart(2, "0")}`,
     namaIbu: "Siti Aminah",
     nomorKk: "3201010101200001",
     saksi: [
@@ -117,6 +118,27 @@ test("a birth is reported, returned, corrected, verified and approved, and every
   );
   const told = `select count(*)::int from outbox where subject = '${first.name}'`;
   assert.equal(await sql.number("pelaporan", told), 6);
+});
+
+test("an inbox is watched by Server-Sent Events, and goes on from its cursor", async () => {
+  const watched = async (query: string, until: string): Promise<string> => {
+    const response = await fetch(`${mesh.urls.gateway}/v1/laporan:watch?kotakMasuk=true${query}`, {
+      headers: { accept: "text/event-stream", authorization: `Bearer ${tokens.supervisor}` },
+      signal: AbortSignal.timeout(20_000),
+    });
+    assert.equal(response.status, 200);
+    let text = "";
+    for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+      text += chunk;
+      if (text.includes(until)) break;
+    }
+    return text;
+  };
+  const text = await watched("", "PERUBAHAN_TERKINI");
+  const cursor = [...text.matchAll(/"cursor":"([^"]+)"/g)].at(-1)![1]!;
+  const laporan = await submitted();
+  const later = await watched(`&cursor=${cursor}`, laporan.name);
+  assert.ok(later.includes("PERUBAHAN_MASUK") && !later.includes("PERUBAHAN_ADA"), later);
 });
 
 test("refusals say in both languages what is wrong", async () => {

@@ -90,7 +90,7 @@ test(`${ROWS} rows while everything on their way is killed: nothing is lost, not
     "select count(*) - count(distinct payload) from outbox where aggregatetype = 'sinkronisasi-events'";
   assert.equal(await sql.number("penduduk", events), 0, "a batch was told of twice");
 
-  await sql.rows("penduduk", "truncate penduduk, kartu_keluarga, hub_disisihkan, penggabungan_batch");
+  await sql.rows("penduduk", "truncate penduduk, kartu_keluarga, hub_disisihkan, penggabungan_batch cascade");
   const undisturbed = await ended(await start(), performance.now());
   assert.deepEqual(undisturbed.rekonsiliasi.hasil, killed.rekonsiliasi.hasil);
   assert.equal(await registryHash(sql), interrupted);

@@ -2,7 +2,9 @@
 
 export const PELAPOR = { nik: "3201010101800009", nama: "Budi Santoso", telepon: "+628111222333" };
 
-/** `isi` of a report on a birth of three days ago; `pelapor` replaces what is said of the reporter. */
+let mothers = 0;
+
+/** `isi` of a report on a birth of three days ago, of another mother each; `pelapor` replaces what is said of the reporter. */
 export function birthReport({ pelapor = {}, kelahiran = {} }: { pelapor?: object; kelahiran?: object } = {}) {
   return {
     pelapor: { ...PELAPOR, ...pelapor },
@@ -14,7 +16,7 @@ export function birthReport({ pelapor = {}, kelahiran = {} }: { pelapor?: object
       beratGram: 3100,
       panjangCm: 49,
       urutan: 1,
-      nikIbu: "3201014101900001",
+      nikIbu: `3201014101${String(Date.now() % 10_000).padStart(4, "0")}${String(++mothers % 100).padStart(2, "0")}`,
       namaIbu: "Siti Aminah",
       nomorKk: "3201010101200001",
       saksi: [

@@ -10,6 +10,7 @@ import type { Database } from "#chassis/database.ts";
 import { createLogger } from "#chassis/log.ts";
 import { pendudukEventId } from "#chassis/peristiwa-id.ts";
 import { startTelemetry } from "#chassis/telemetry.ts";
+import type { DukcapilHubService } from "#gen/lampid/dukcapil/v1/dukcapil_hub_service_pb.ts";
 import { PendudukHubSchema } from "#gen/lampid/dukcapil/v1/penduduk_hub_pb.ts";
 import {
   PengirimanPeristiwaSchema,
@@ -34,6 +35,7 @@ import { postgresPengirimanStore } from "../../services/integrasi/pengiriman/pos
 import { type SenderDeps, sendWhile } from "../../services/integrasi/pengiriman/sender.ts";
 import { pengirimanService } from "../../services/integrasi/pengiriman/service.ts";
 import type { PengirimanStore } from "../../services/integrasi/pengiriman/store.ts";
+import { dukcapilSistem } from "../../services/integrasi/sistem/dukcapil.ts";
 import type { Jawaban, Perubahan, SistemPort } from "../../services/integrasi/sistem/sistem.ts";
 import { as, assertRefused, componentClient } from "../harness/component.ts";
 import { emptyTables, type TestDatabase } from "../harness/database.ts";
@@ -41,11 +43,12 @@ import { eventually } from "../harness/eventually.ts";
 import { openSyncDatabase, pusat } from "./sync-component.ts";
 
 const NIK = "3201013101900001";
+const PENDING = "01890000-0000-7000-8000-0000000000e1";
 const TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const WAKTU = "2026-11-20T03:00:00.000Z";
 const accepted: Jawaban = { kind: "diterima" };
 const refused: Jawaban = { kind: "ditolak", alasan: "INVALID_ARGUMENT" };
-const down: Jawaban = { kind: "gagal", alasan: "UNAVAILABLE", cause: new Error("down") };
+const down: Jawaban = { kind: "gagal", alasan: "UNAVAILABLE" };
 
 let database: { test: TestDatabase; db: Database };
 let db: Database;
@@ -110,7 +113,7 @@ function startSender(over: Partial<SenderDeps> = {}): () => Promise<void> {
           penduduk: known.map((name) => ({
             $typeName: "lampid.penggabungan.v1.PendudukLokal",
             name,
-            penduduk: create(PendudukHubSchema, { nik: NIK, nama: "Budi" }),
+            penduduk: create(PendudukHubSchema, { nik: NIK, nama: "Budi", peristiwa: PENDING }),
           })),
         };
       },
@@ -298,7 +301,7 @@ describe("the sender", () => {
     await consume([birth([resident()])]);
     isRegistryDown = true;
     startSender();
-    await eventually(() => lines.some((line) => line.includes("the registry cannot be read")));
+    await eventually(() => lines.some((line) => line.includes("waits for the registry")));
     assert.deepEqual([sent, await told()], [[], []]);
     assert.equal((await list())[0]!.percobaan, 0);
     isRegistryDown = false;
@@ -324,12 +327,19 @@ describe("the sender", () => {
     );
   });
 
-  test("logs neither a NIK nor a name", async () => {
+  test("logs neither a NIK nor a name, whatever the system says of them", async () => {
     await consume([birth([resident()])]);
-    answer = () => ({ ...down, cause: new Error("cannot be reached") });
-    startSender();
+    const hub: Pick<Client<typeof DukcapilHubService>, "reportPeristiwa"> = {
+      reportPeristiwa({ penduduk }) {
+        sent.push({} as never);
+        throw new ConnectError(`${penduduk?.nik} Budi`, Code.Internal);
+      },
+    };
+    startSender({ sistem: [dukcapilSistem(hub)] });
     await eventually(() => sent.length > 3);
-    assert.doesNotMatch(lines.join(""), new RegExp(`${NIK}|Budi`));
+    assert.match(lines.join(""), /changes wait/);
+    const { rows } = await db.query("select json_agg(p)::text as text from pengiriman p");
+    assert.doesNotMatch(lines.join("") + rows[0].text, new RegExp(`${NIK}|Budi`));
   });
 });
 

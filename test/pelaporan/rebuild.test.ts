@@ -92,9 +92,9 @@ describe("a rebuild of the list of reports", () => {
     await reports.db.query("update laporan set nomor = $2 where id = $1", [id(three), four.nomor]);
     await reports.db.query(
       `insert into laporan (id, versi, nomor, jenis, status, kode_wilayah, tanggal, terlambat, nomor_keputusan, pengaju,
-         pemverifikasi, pengesah, created_at, updated_at)
+         pemverifikasi, pengesah, created_at, updated_at, jatuh_tempo, sejak)
        select gen_random_uuid(), versi, 'y', jenis, status, kode_wilayah, tanggal, terlambat, nomor_keputusan, pengaju,
-         pemverifikasi, pengesah, created_at, updated_at from laporan where id = $1`,
+         pemverifikasi, pengesah, created_at, updated_at, jatuh_tempo, sejak from laporan where id = $1`,
       [id(four)],
     );
     const { diperbaiki, dihapus } = await rebuild(3);

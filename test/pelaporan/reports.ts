@@ -14,6 +14,9 @@ import {
 } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
 import { PelaporanService } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.ts";
 import { Penduduk_JenisKelamin as JenisKelamin } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
+import { openFeed } from "../../services/pelaporan/feed.ts";
+import { postgresFeedStore } from "../../services/pelaporan/postgres-feed.ts";
+import { postgresLayananStore } from "../../services/pelaporan/postgres-layanan-store.ts";
 import { postgresLaporanStore } from "../../services/pelaporan/postgres-store.ts";
 import { pelaporanService } from "../../services/pelaporan/service.ts";
 import type { LaporanStore } from "../../services/pelaporan/store.ts";
@@ -38,15 +41,18 @@ export async function openReports({ onCommanded = () => {}, ...options }: Report
   const db = openDatabase({ url: database.url, name: "test", log: createLogger("test", "silent") });
   const wilayah = loadWilayah();
   let now = NOW.getTime();
+  const end = new AbortController();
   const serviceOn = (
     sql: Database,
     change: (store: LaporanStore) => LaporanStore = (store) => store,
   ): ServiceImpl<typeof PelaporanService> =>
     pelaporanService({
       store: change(postgresLaporanStore(sql)),
+      feed: openFeed({ store: postgresFeedStore(sql), end: end.signal, pollMs: 20, maxWatchers: 8 }),
       wilayah,
       clock: () => new Date(now),
       onCommanded,
+      layanan: postgresLayananStore(sql),
     });
   const client = await componentClient(PelaporanService, serviceOn(db), options);
 
@@ -71,6 +77,7 @@ export async function openReports({ onCommanded = () => {}, ...options }: Report
       return rows[0] as Record<string, number>;
     },
     async close() {
+      end.abort();
       await db.close();
       await database.drop();
     },
@@ -96,6 +103,9 @@ export const pelapor = {
   email: "budi@contoh.example",
 };
 
+/** Births of another mother each, deaths of another person each: or the second would be like the first. */
+let persons = 0;
+
 export function kelahiran(over: object = {}): Isi {
   return {
     pelapor,
@@ -109,7 +119,7 @@ export function kelahiran(over: object = {}): Isi {
         beratGram: 3_100,
         panjangCm: 49,
         urutan: 1,
-        nikIbu: "3201014101900001",
+        nikIbu: `320101410190${String(++persons).padStart(4, "0")}`,
         namaIbu: "Siti Aminah",
         nikAyah: "3201010101880001",
         nomorKk: "3201010101200001",
@@ -131,13 +141,26 @@ export function kelahiran(over: object = {}): Isi {
   };
 }
 
+export function datang(nomorSkpwni: string): Isi {
+  return {
+    pelapor,
+    formulir: {
+      case: "datang",
+      value: {
+        asal: { case: "nomorSkpwni", value: nomorSkpwni },
+        tujuan: { case: "nomorKk", value: "3201010101200001" },
+      },
+    },
+  };
+}
+
 export function kematian(over: object = {}): Isi {
   return {
     pelapor,
     formulir: {
       case: "kematian",
       value: {
-        nik: "3201010101500001",
+        nik: `320101010150${String(++persons).padStart(4, "0")}`,
         tanggalKematian: "2026-11-18",
         tempatKematian: "Cibinong",
         sebab: Sebab.SAKIT_ATAU_TUA,
@@ -155,7 +178,7 @@ export function pindah(over: object = {}): Isi {
     formulir: {
       case: "pindah",
       value: {
-        nomorKk: "3201010101200001",
+        nomorKk: `320101010120${String(++persons).padStart(4, "0")}`,
         kodeWilayahTujuan: "32.04.05.2001",
         alamatTujuan: "Jalan Melati 5",
         klasifikasi: Klasifikasi.ANTAR_KABUPATEN,

@@ -7,6 +7,7 @@ import { after, before, test } from "node:test";
 import { createLogger } from "#chassis/log.ts";
 import { startTelemetry, type Telemetry } from "#chassis/telemetry.ts";
 import { as } from "../harness/component.ts";
+import { kematian, pindah, sahkan } from "./keluarga.ts";
 import { openRegistry, operator, printed, pusat, type Registry } from "./registry.ts";
 
 const NIK = "3201011508770001";
@@ -78,6 +79,9 @@ test("no log line, span or metric of any call, done or failed, holds a NIK, a na
       { kodeWilayah: "32.01.01", alamat: "Jalan Tersembunyi 7", anggota: [{ nik: NIK, shdk: 1 }] },
       operator,
     ),
+    ...[kematian(NIK), pindah(NIK, "", { alamatTujuan: "Jalan Tersembunyi 9" })].map((isi) =>
+      sahkan(registry, isi),
+    ),
     client.updateBiodata({ penduduk: { name: penduduk!.name, etag: "99", namaIbu: "Ibukandung" } }, operator),
   ]);
 
@@ -96,6 +100,7 @@ test("no log line, span or metric of any call, done or failed, holds a NIK, a na
     client.registerPenduduk(person, operator),
     client.lookupPenduduk({ nik: NIK }, operator),
     client.searchPenduduk({ nama: "Rahasiawati", kodeWilayah: "ID" }, pusat),
+    sahkan(registry, kematian(NIK)),
   ]);
   await db.query("alter table away rename to penduduk");
   assert.ok(ended.ok >= 4 && ended.refused >= 12, JSON.stringify(ended));

@@ -39,12 +39,16 @@ const expected: Record<string, string> = {
   "lampid.pelaporan.v1.PelaporanService/ResubmitLaporan": "operator scoped",
   "lampid.pelaporan.v1.PelaporanService/RejectLaporan": "supervisor admin_kota scoped",
   "lampid.pelaporan.v1.PelaporanService/CancelLaporan": "operator scoped",
+  "lampid.pelaporan.v1.PelaporanService/DismissKemiripan": "supervisor scoped",
   "lampid.pelaporan.v1.PelaporanService/CorrectLaporan": "admin_kota scoped",
   "lampid.pelaporan.v1.PelaporanService/RevokeLaporan": "admin_kota scoped",
   "lampid.pelaporan.v1.PelaporanService/CancelPerpindahan": "admin_kota scoped",
   "lampid.pelaporan.v1.PelaporanService/ReapplyLaporan": "admin_kota scoped",
   "lampid.pelaporan.v1.PelaporanService/GetLaporan": "operator supervisor admin_kota admin_pusat scoped",
   "lampid.pelaporan.v1.PelaporanService/ListLaporan": "operator supervisor admin_kota admin_pusat scoped",
+  "lampid.pelaporan.v1.PelaporanService/GetKinerjaLaporan":
+    "operator supervisor admin_kota admin_pusat scoped",
+  "lampid.pelaporan.v1.PelaporanService/WatchLaporan": "operator supervisor admin_kota admin_pusat scoped",
   "lampid.pelaporan.v1.PelaporanService/GetLaporanHistory":
     "operator supervisor admin_kota admin_pusat scoped",
   "lampid.pelaporan.v1.PemeliharaanService/RebuildLaporan": "admin_pusat service anywhere",

@@ -8,6 +8,7 @@ import type { PendudukHub } from "#gen/lampid/dukcapil/v1/penduduk_hub_pb.ts";
 import type { PenggabunganService } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
 import { idOf } from "../messages.ts";
 import type { Jawaban, SistemPort } from "../sistem/sistem.ts";
+import { Trouble, waitsFor } from "../trouble.ts";
 import type { PengirimanMetrics } from "./metrics.ts";
 import type { Hasil, PengirimanRecord, PengirimanStore } from "./store.ts";
 
@@ -49,13 +50,14 @@ export async function runSender(url: string, deps: SenderDeps, signal: AbortSign
 export async function sendWhile(held: AbortSignal, deps: SenderDeps): Promise<void> {
   const over = new AbortController();
   const until = AbortSignal.any([held, over.signal]);
-  const loops = deps.sistem.map((port) => sendTo(port, deps, until).finally(() => over.abort()));
-  const ends = await Promise.allSettled([...loops, forgetOld(deps, until)]);
+  const loops = [...deps.sistem.map((port) => sendTo(port, deps, until)), forgetOld(deps, until)];
+  const ends = await Promise.allSettled(loops.map((loop) => loop.finally(() => over.abort())));
   const failed = ends.find((end) => end.status === "rejected");
   if (failed && !held.aborted) throw failed.reason;
 }
 
-type Round = { due: number; sent: number; trouble: { alasan: string; cause: unknown } | undefined };
+/** `trouble` quotes nothing of the other side. */
+type Round = { due: number; sent: number; trouble: string | undefined };
 
 async function sendTo(port: SistemPort, deps: SenderDeps, signal: AbortSignal): Promise<void> {
   const { log, backoff, random, woken } = deps;
@@ -67,7 +69,7 @@ async function sendTo(port: SistemPort, deps: SenderDeps, signal: AbortSignal): 
     if (signal.aborted) return;
     if (trouble) {
       // Said once an outage: what waits is in the metrics.
-      if (failures === 0) log.warn({ ...about, reason: trouble.alasan, err: trouble.cause }, "changes wait");
+      if (failures === 0) log.warn({ ...about, reason: trouble }, "changes wait");
       failures = sent > 0 ? 1 : failures + 1;
       await pause(backoffMs(failures - 1, backoff, random), signal);
       continue;
@@ -94,7 +96,7 @@ async function round(
     residents = await readResidents(registry, due, signal);
   } catch (cause) {
     // The system has no part in this: what is told of it stays as it is.
-    return { due: due.length, sent: 0, trouble: { alasan: "the registry cannot be read", cause } };
+    return { due: due.length, sent: 0, trouble: waitsFor(new Trouble("penduduk", cause)) };
   }
   const results: Hasil[] = [];
   let trouble: Round["trouble"];
@@ -106,13 +108,13 @@ async function round(
       if (signal.aborted && answer.kind === "gagal") return;
       metrics.tried(port.sistem, answer.kind);
       results.push(resultOf(row, answer));
-      if (answer.kind === "gagal") trouble ??= answer;
+      if (answer.kind === "gagal") trouble ??= answer.alasan;
       if (trouble || signal.aborted) return;
     }
   };
   await Promise.all(Array.from({ length: CONCURRENCY }, work));
   await store.record(results, clock());
-  if (trouble) await store.tellWaiting(port.sistem, trouble.alasan, clock());
+  if (trouble) await store.tellWaiting(port.sistem, trouble, clock());
   const sent = results.filter(({ kind }) => kind !== "gagal").length;
   return { due: due.length, sent, trouble };
 

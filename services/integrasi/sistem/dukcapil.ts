@@ -31,7 +31,7 @@ export function dukcapilSistem(
       } catch (cause) {
         const error = ConnectError.from(cause);
         const alasan = [codeName(error.code), ...reasonsIn(error)].join(" ");
-        return REFUSALS.has(error.code) ? { kind: "ditolak", alasan } : { kind: "gagal", alasan, cause };
+        return REFUSALS.has(error.code) ? { kind: "ditolak", alasan } : { kind: "gagal", alasan };
       }
     },
   };

@@ -1,6 +1,7 @@
 // SIAK, told by HTTP: one CloudEvents 1.0 event in JSON a change (structured mode, the CloudEvents HTTP protocol binding 3.2).
 // It knows an event that comes again by its id, which is also the Idempotency-Key.
 import { create, toJson } from "@bufbuild/protobuf";
+import { ConnectError } from "@connectrpc/connect";
 import CircuitBreaker from "opossum";
 import type { BreakerState } from "#chassis/breaker.ts";
 import { type ServiceToken, serviceToken } from "#chassis/service-token.ts";
@@ -58,7 +59,7 @@ export function siakSistem({ url, client, timeoutMs = 10_000, openMs = 5_000, on
       headers: {
         "content-type": "application/cloudevents+json",
         "idempotency-key": perubahan.id,
-        ...(token ? { authorization: `Bearer ${await token()}` } : {}),
+        ...(token ? { authorization: `Bearer ${await token().catch(noToken)}` } : {}),
       },
       body: JSON.stringify(cloudEventOf(perubahan)),
       // Residents must not follow a redirect to somewhere else.
@@ -76,13 +77,18 @@ export function siakSistem({ url, client, timeoutMs = 10_000, openMs = 5_000, on
   return {
     sistem: "siak",
     send: (perubahan, signal) =>
-      breaker.fire(perubahan, signal).catch((cause) => ({ kind: "gagal", alasan: reasonOf(cause), cause })),
+      breaker.fire(perubahan, signal).catch((cause) => ({ kind: "gagal", alasan: reasonOf(cause) })),
     shutdown: () => breaker.shutdown(),
   };
 }
 
 class SiakFailure extends Error {
   override name = "SiakFailure";
+}
+
+/** What our own client says of it names no resident, and what to look at. */
+function noToken(cause: unknown): never {
+  throw new SiakFailure(ConnectError.from(cause).rawMessage);
 }
 
 /** CloudEvents 1.0.2, JSON format. The id is that of the change of this resident; the resident is as they are now. */
@@ -106,7 +112,12 @@ function cloudEventOf({ id, jenis, laporan, waktu, name, penduduk }: Perubahan) 
 
 function reasonOf(cause: unknown): string {
   if (cause instanceof SiakFailure) return cause.message;
-  if (!(cause instanceof Error)) return "UNKNOWN";
-  if ("code" in cause && cause.code === "EOPENBREAKER") return "UNAVAILABLE";
-  return cause.name === "TimeoutError" ? "DEADLINE_EXCEEDED" : "UNAVAILABLE";
+  if (cause instanceof Error && cause.name === "TimeoutError") return "DEADLINE_EXCEEDED";
+  // Of fetch, the code is with the cause: ECONNREFUSED, ENOTFOUND, CERT_HAS_EXPIRED ...
+  const code = codeOf(cause instanceof Error ? cause.cause : undefined);
+  return code ? `UNAVAILABLE ${code}` : "UNAVAILABLE";
+}
+
+function codeOf(cause: unknown): string {
+  return cause instanceof Error && "code" in cause ? String(cause.code) : "";
 }

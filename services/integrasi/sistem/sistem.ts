@@ -24,7 +24,7 @@ export type Perubahan = {
 export type Jawaban =
   | { kind: "diterima" }
   | { kind: "ditolak"; alasan: string }
-  | { kind: "gagal"; alasan: string; cause: unknown };
+  | { kind: "gagal"; alasan: string };
 
 export type SistemPort = {
   sistem: Sistem;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { decideJawaban, decideKedaluwarsa, type Hasil, hasilKosong, type JenisPerintah } from "./efek.ts";
 import { type Isi, isTerlambat, KLASIFIKASI, klasifikasiOf } from "./isi.ts";
+import type { Temuan } from "./kemiripan.ts";
 import { fold, type Peristiwa, type Status, type Tingkat } from "./laporan.ts";
 import { nomorLaporan, nomorPrefix } from "./nomor.ts";
 import type { Sebab } from "./penolakan.ts";
@@ -406,6 +407,71 @@ test("a return, a rejection and a cancellation say why", () => {
   given(streams.diajukan).when({ jenis: "cancel", alasan: "" }).refused("FIELD_VIOLATION", ["alasan"]);
 });
 
+const mirip: Temuan = {
+  laporan: "0198f9f0-0000-7000-8000-000000000001",
+  nomor: "L-3201011006-20261119-0003",
+  jenis: "kelahiran",
+  skor: 0.93,
+  dasar: "kelahiran_ibu",
+};
+
+describe("a report like another", () => {
+  const another = { ...mirip, laporan: "0198f9f0-0000-7000-8000-000000000002" };
+  const dismiss = (laporan = mirip.laporan) =>
+    ({ jenis: "dismissKemiripan", kemiripan: laporan, alasan: "twins" }) as const;
+  const dismissed = (laporan = mirip.laporan): Given => ({
+    jenis: "kemiripan_disisihkan",
+    kemiripan: laporan,
+    alasan: "twins",
+    ...by(supervisor, 1),
+  });
+  const found = [diajukan({ kemiripan: [mirip, another] })];
+
+  test("is verified when the supervisor has dismissed every one with a reason", () => {
+    const verify = { jenis: "verify" } as const;
+    given(found).when(verify, supervisor).refused("KEMIRIPAN_OPEN");
+    given(found)
+      .when(dismiss(), supervisor)
+      .then({ jenis: "kemiripan_disisihkan", kemiripan: mirip.laporan, alasan: "twins" });
+    given([...found, dismissed()])
+      .when(verify, supervisor)
+      .refused("KEMIRIPAN_OPEN");
+    given([...found, dismissed(), dismissed(another.laporan)])
+      .when(verify, supervisor)
+      .then({ jenis: "diverifikasi" });
+    const [first, second] = fold([...found, dismissed()])!.kemiripan;
+    assert.deepEqual(first!.disisihkan, { oleh: supervisor.subject, alasan: "twins", waktu: at(1) });
+    assert.equal(second!.disisihkan, undefined);
+  });
+
+  test("is returned or rejected all the same", () => {
+    for (const jenis of ["return", "reject"] as const) {
+      assert.ok(given(found).when({ jenis, alasan: "double" }, supervisor).putusan.ok);
+    }
+  });
+
+  test("is compared anew with what it says when it is sent again", () => {
+    const again: Given = {
+      jenis: "diajukan_kembali",
+      terlambat: false,
+      isi: kelahiran(),
+      ...by(operator, 3),
+    };
+    const back = [...found, dismissed(), dikembalikan()];
+    assert.deepEqual(fold([...back, again])!.kemiripan, []);
+    assert.deepEqual(fold([...back, { ...again, kemiripan: [mirip] } as Given])!.kemiripan, [mirip]);
+  });
+
+  test("is not dismissed twice, nor of what it is not like, nor without a reason", () => {
+    given([...found, dismissed()])
+      .when(dismiss(), supervisor)
+      .refused("KEMIRIPAN_DISMISSED");
+    given([diajukan()]).when(dismiss(), supervisor).refused("FIELD_VIOLATION", ["kemiripan"]);
+    const why = { ...dismiss(), alasan: " " };
+    given(found).when(why, supervisor).refused("FIELD_VIOLATION", ["alasan"]);
+  });
+});
+
 // Written out, not derived from the table that it checks: every transition x status, and who may.
 const ALLOWED: Record<JenisTransisi, Partial<Record<Status, Tingkat>>> = {
   verify: { diajukan: "supervisor" },
@@ -414,6 +480,7 @@ const ALLOWED: Record<JenisTransisi, Partial<Record<Status, Tingkat>>> = {
   reject: { diajukan: "supervisor", diverifikasi: "admin_kota" },
   resubmit: { dikembalikan: "operator" },
   cancel: { diajukan: "operator", dikembalikan: "operator" },
+  dismissKemiripan: { diajukan: "supervisor" },
   correct: { disahkan: "admin_kota" },
   revoke: { disahkan: "admin_kota" },
   cancelPerpindahan: { disahkan: "admin_kota" },
@@ -426,11 +493,15 @@ const COMMANDS: Record<JenisTransisi, Transisi<Isi>> = {
   reject: { jenis: "reject", alasan: "why" },
   resubmit: { jenis: "resubmit", isi: kelahiran() },
   cancel: { jenis: "cancel", alasan: "why" },
+  dismissKemiripan: { jenis: "dismissKemiripan", kemiripan: mirip.laporan, alasan: "why" },
   correct: { jenis: "correct", alasan: "why", nomorPutusan: "", isi: pindah() },
   revoke: { jenis: "revoke", alasan: "why", nomorPutusan: "12/Pdt.P/2026" },
   cancelPerpindahan: { jenis: "cancelPerpindahan", alasan: "why" },
   reapply: { jenis: "reapply" },
 };
+/** What a submitted report must be for its transition. */
+const readyFor = (jenis: JenisTransisi, events: Given[]) =>
+  jenis === "dismissKemiripan" && events.length === 1 ? [diajukan({ kemiripan: [mirip] })] : events;
 const ROLES = ["operator", "supervisor", "admin_kota", "admin_pusat", "auditor", "mitra", "service", ""];
 const OWN: Record<string, string> = { operator: KELURAHAN, supervisor: "32.01.01", admin_kota: "32.01" };
 /** Wilayah of every level, of which one at most is a role's own. */
@@ -456,7 +527,7 @@ describe("every transition, in every status, by every role, in its own and in ot
         for (const role of ROLES) {
           for (const place of PLACES) {
             const who = account(role, place, `someone who is ${role} of ${place}`);
-            const { putusan } = given(events).when(command, who);
+            const { putusan } = given(readyFor(jenis, events)).when(command, who);
             const may = ALLOWED[jenis][status] === role && OWN[role] === place;
             const told = `${jenis} of what is ${status} by ${role} of ${place}`;
             assert.equal(putusan.ok, may, told);
@@ -468,7 +539,7 @@ describe("every transition, in every status, by every role, in its own and in ot
     });
   }
 
-  test("which is thirteen of them", () => assert.equal(allowed, 13));
+  test("which is fourteen of them", () => assert.equal(allowed, 14));
 });
 
 function assertCause(

@@ -1,4 +1,5 @@
 // A report: the events of its life, and the state that they add up to.
+
 import {
   commanded,
   type Efek,
@@ -8,6 +9,7 @@ import {
   type JenisPerintah,
   succeeded,
 } from "./efek.ts";
+import type { Kemiripan, Temuan } from "./kemiripan.ts";
 
 export type JenisLaporan = "kelahiran" | "kematian" | "pindah" | "datang";
 
@@ -47,13 +49,21 @@ export type Peristiwa<Isi> = Catatan &
         tanggal: string;
         terlambat: boolean;
         isi: Isi;
+        /** Other reports that may tell of the same; undefined for none. */
+        kemiripan?: readonly Temuan[];
+        /** When it should have come to its end, ISO 8601; undefined of those before there was a target. */
+        jatuhTempo?: string;
       }
     | { jenis: "diverifikasi" }
     | { jenis: "disahkan"; nomorKeputusan: string }
     | { jenis: "dikembalikan"; alasan: string }
-    | { jenis: "diajukan_kembali"; terlambat: boolean; isi: Isi }
+    | { jenis: "diajukan_kembali"; terlambat: boolean; isi: Isi; kemiripan?: readonly Temuan[] }
     | { jenis: "ditolak"; alasan: string }
     | { jenis: "dibatalkan"; alasan: string }
+    /** It waits at this level past its target. */
+    | { jenis: "tereskalasi"; dari: Tingkat }
+    /** The other report, by its id, tells of something else. */
+    | { jenis: "kemiripan_disisihkan"; kemiripan: string; alasan: string }
     | { jenis: "berlaku"; perintah: JenisPerintah; hasil: Hasil }
     /** `alasan` is the reason of the registry's refusal ("NOT_ALIVE"), `keterangan` the same in words. */
     | { jenis: "gagal_berlaku"; perintah: JenisPerintah; alasan: string; keterangan: string }
@@ -81,6 +91,8 @@ export type Laporan<Isi> = {
   /** Why it stands where it stands; "" where no reason is asked for. */
   alasan: string;
   nomorKeputusan: string;
+  /** Of what it says now. */
+  kemiripan: readonly Kemiripan[];
   /** Of the court, by which it was last corrected, or revoked; "" where there was none. */
   nomorPutusan: string;
   pengaju: string;
@@ -93,10 +105,26 @@ export type Laporan<Isi> = {
   efek: Efek<Isi> | undefined;
   dibuat: Date;
   diubah: Date;
+  /** When it should come to its end. */
+  jatuhTempo: Date;
+  /** Since when it stands where it stands. */
+  sejak: Date;
+  /** Levels at which it was escalated. */
+  eskalasi: readonly Tingkat[];
 };
 
+/** Where a report stands that waits for a level. */
+export const menungguDi = {
+  operator: "dikembalikan",
+  supervisor: "diajukan",
+  admin_kota: "diverifikasi",
+} as const satisfies Record<Tingkat, Status>;
+
+/** From first submission to the end. */
+export const TARGET_LAYANAN_MS = 2 * 3_600_000;
+
 /** Where the report stands after each event; after what concerns the effect alone, that is a matter of its command. */
-const STATUS_SETELAH: Readonly<Record<JenisPeristiwa, Status | "by command">> = {
+const STATUS_SETELAH: Readonly<Record<JenisPeristiwa, Status | "by command" | "by level">> = {
   diajukan: "diajukan",
   diverifikasi: "diverifikasi",
   disahkan: "disahkan",
@@ -104,6 +132,8 @@ const STATUS_SETELAH: Readonly<Record<JenisPeristiwa, Status | "by command">> = 
   diajukan_kembali: "diajukan",
   ditolak: "ditolak",
   dibatalkan: "dibatalkan",
+  kemiripan_disisihkan: "diajukan",
+  tereskalasi: "by level",
   berlaku: "by command",
   gagal_berlaku: "by command",
   diulang: "by command",
@@ -114,8 +144,13 @@ const STATUS_SETELAH: Readonly<Record<JenisPeristiwa, Status | "by command">> = 
 };
 
 /** A revocation stands also while the registry does not follow; a return stands once they are back. */
-export function statusSetelah(jenis: JenisPeristiwa, perintah: JenisPerintah | undefined): Status {
+export function statusSetelah(
+  jenis: JenisPeristiwa,
+  perintah: JenisPerintah | undefined,
+  dari: Tingkat | undefined,
+): Status {
   const status = STATUS_SETELAH[jenis];
+  if (status === "by level") return menungguDi[dari!];
   if (status !== "by command") return status;
   if (perintah === "pencabutan") return "dicabut";
   const isBack = jenis === "berlaku" && perintah !== undefined && isPengembalian(perintah);
@@ -138,6 +173,7 @@ export function evolve<Isi>(before: Laporan<Isi> | undefined, peristiwa: Peristi
       versiIsi: 1,
       alasan: "",
       nomorKeputusan: "",
+      kemiripan: peristiwa.kemiripan ?? [],
       nomorPutusan: "",
       pengaju: pelaku,
       pemverifikasi: "",
@@ -146,14 +182,20 @@ export function evolve<Isi>(before: Laporan<Isi> | undefined, peristiwa: Peristi
       efek: undefined,
       dibuat: waktu,
       diubah: waktu,
+      jatuhTempo: new Date(peristiwa.jatuhTempo ?? waktu.getTime() + TARGET_LAYANAN_MS),
+      sejak: waktu,
+      eskalasi: [],
     };
   }
   if (!before) throw new Error(`a report cannot begin with "${peristiwa.jenis}"`);
   const versi = before.versi + 1;
+  const perintah = "perintah" in peristiwa ? peristiwa.perintah : undefined;
+  const status = statusSetelah(peristiwa.jenis, perintah, "dari" in peristiwa ? peristiwa.dari : undefined);
   const after: Laporan<Isi> = {
     ...before,
     versi,
-    status: statusSetelah(peristiwa.jenis, "perintah" in peristiwa ? peristiwa.perintah : undefined),
+    status,
+    sejak: status === before.status ? before.sejak : peristiwa.waktu,
     alasan: "",
     tingkat: new Map(before.tingkat).set(peristiwa.pelaku, peristiwa.tingkat),
     diubah: peristiwa.waktu,
@@ -173,11 +215,21 @@ export function evolve<Isi>(before: Laporan<Isi> | undefined, peristiwa: Peristi
       return { ...after, alasan: peristiwa.alasan, pemverifikasi: "" };
     case "diajukan_kembali": {
       const { terlambat, isi, pelaku } = peristiwa;
-      return { ...after, terlambat, isi, versiIsi: versi, pengaju: pelaku };
+      const kemiripan = peristiwa.kemiripan ?? [];
+      return { ...after, terlambat, isi, kemiripan, versiIsi: versi, pengaju: pelaku };
     }
     case "ditolak":
     case "dibatalkan":
       return { ...after, alasan: peristiwa.alasan };
+    case "tereskalasi":
+      return { ...after, alasan: before.alasan, eskalasi: [...before.eskalasi, peristiwa.dari] };
+    case "kemiripan_disisihkan": {
+      const { alasan, pelaku: oleh, waktu } = peristiwa;
+      const kemiripan = before.kemiripan.map((each) =>
+        each.laporan === peristiwa.kemiripan ? { ...each, disisihkan: { oleh, alasan, waktu } } : each,
+      );
+      return { ...after, kemiripan };
+    }
     case "berlaku":
     case "gagal_berlaku":
     case "diulang":

@@ -16,6 +16,11 @@ export const penolakan = {
     kind: "precondition",
     message: "a late birth is approved with the number of the head of office's decision",
   },
+  KEMIRIPAN_OPEN: {
+    kind: "precondition",
+    message: "other reports may tell of the same: dismiss each with a reason, or return or reject the report",
+  },
+  KEMIRIPAN_DISMISSED: { kind: "precondition", message: "this similarity was dismissed before" },
   EFEK_STATE: {
     kind: "precondition",
     message: "the report's effect on the registry does not stand where this begins",

@@ -13,6 +13,7 @@ export type Transisi<I> =
   | { jenis: "resubmit"; isi: I }
   | { jenis: "reject"; alasan: string }
   | { jenis: "cancel"; alasan: string }
+  | { jenis: "dismissKemiripan"; kemiripan: string; alasan: string }
   | { jenis: "correct"; isi: I; alasan: string; nomorPutusan: string }
   | { jenis: "revoke"; alasan: string; nomorPutusan: string }
   | { jenis: "cancelPerpindahan"; alasan: string }
@@ -42,6 +43,7 @@ export const transisi: Readonly<Record<JenisTransisi, Readonly<Partial<Record<St
   reject: { diajukan: "supervisor", diverifikasi: "admin_kota" },
   resubmit: { dikembalikan: "operator" },
   cancel: { diajukan: "operator", dikembalikan: "operator" },
+  dismissKemiripan: { diajukan: "supervisor" },
   correct: { disahkan: "admin_kota" },
   revoke: { disahkan: "admin_kota" },
   cancelPerpindahan: { disahkan: "admin_kota" },
@@ -106,6 +108,7 @@ export function decideTransisi<I extends Isi>(
   const catatan = { pelaku: pelaku.subject, tingkat, waktu };
   switch (perintah.jenis) {
     case "verify":
+      if (laporan.kemiripan.some(({ disisihkan }) => !disisihkan)) return refused("KEMIRIPAN_OPEN");
       return { ok: true, peristiwa: { ...catatan, jenis: "diverifikasi" } };
     case "approve":
       return approve(perintah.nomorKeputusan.trim(), laporan, catatan);
@@ -117,6 +120,8 @@ export function decideTransisi<I extends Isi>(
       return { ok: true, peristiwa: { ...catatan, jenis: "ditolak", alasan: perintah.alasan } };
     case "cancel":
       return { ok: true, peristiwa: { ...catatan, jenis: "dibatalkan", alasan: perintah.alasan } };
+    case "dismissKemiripan":
+      return dismissKemiripan(perintah, laporan, catatan);
     case "correct":
     case "revoke":
     case "cancelPerpindahan":
@@ -137,6 +142,20 @@ function approve<I>(nomorKeputusan: string, laporan: Laporan<I>, catatan: Catata
     return refused("FIELD_VIOLATION", [{ field: "nomor_keputusan", reason: "NOT_LATE", description }]);
   }
   return { ok: true, peristiwa: { ...catatan, jenis: "disahkan", nomorKeputusan } };
+}
+
+function dismissKemiripan<I>(
+  { kemiripan, alasan }: { kemiripan: string; alasan: string },
+  laporan: Laporan<I>,
+  catatan: Catatan,
+): Putusan<I> {
+  const found = laporan.kemiripan.find((each) => each.laporan === kemiripan);
+  if (!found) {
+    const description = "is none of those that this report was found similar to";
+    return refused("FIELD_VIOLATION", [{ field: "kemiripan", reason: "KEMIRIPAN_UNKNOWN", description }]);
+  }
+  if (found.disisihkan) return refused("KEMIRIPAN_DISMISSED");
+  return { ok: true, peristiwa: { ...catatan, jenis: "kemiripan_disisihkan", kemiripan, alasan } };
 }
 
 type AfterApproval<I> = Extract<

@@ -17,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file lampid/pelaporan/v1/laporan.proto.
  */
 export const file_lampid_pelaporan_v1_laporan: GenFile = /*@__PURE__*/
-  fileDesc("CiFsYW1waWQvcGVsYXBvcmFuL3YxL2xhcG9yYW4ucHJvdG8SE2xhbXBpZC5wZWxhcG9yYW4udjEi9gYKB0xhcG9yYW4SDAoEbmFtZRgBIAEoCRINCgVub21vchgCIAEoCRIxCgVqZW5pcxgDIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pcxIzCgZzdGF0dXMYBCABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uU3RhdHVzEhQKDGtvZGVfd2lsYXlhaBgFIAEoCRIRCgl0ZXJsYW1iYXQYBiABKAgSLAoDaXNpGAcgASgLMh8ubGFtcGlkLnBlbGFwb3Jhbi52MS5Jc2lMYXBvcmFuEhMKBmFsYXNhbhgIIAEoCUIDgAEBEhcKD25vbW9yX2tlcHV0dXNhbhgJIAEoCRIPCgdwZW5nYWp1GAogASgJEhUKDXBlbXZlcmlmaWthc2kYCyABKAkSEAoIcGVuZ2VzYWgYDCABKAkSDAoEZXRhZxgNIAEoCRIvCgtjcmVhdGVfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKBGVmZWsYECABKAsyGS5sYW1waWQucGVsYXBvcmFuLnYxLkVmZWsSMwoKcGVuZ2lyaW1hbhgRIAMoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVuZ2lyaW1hbhIVCg1ub21vcl9wdXR1c2FuGBIgASgJImsKBUplbmlzEhUKEUpFTklTX1VOU1BFQ0lGSUVEEAASEwoPSkVOSVNfS0VMQUhJUkFOEAESEgoOSkVOSVNfS0VNQVRJQU4QAhIQCgxKRU5JU19QSU5EQUgQAxIQCgxKRU5JU19EQVRBTkcQBCLUAQoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEhMKD1NUQVRVU19ESUFKVUtBThABEhcKE1NUQVRVU19ESVZFUklGSUtBU0kQAhITCg9TVEFUVVNfRElTQUhLQU4QAxIXChNTVEFUVVNfRElLRU1CQUxJS0FOEAQSEgoOU1RBVFVTX0RJVE9MQUsQBRIVChFTVEFUVVNfRElCQVRBTEtBThAGEhIKDlNUQVRVU19ESUNBQlVUEAcSFwoTU1RBVFVTX1BJTkRBSF9CQVRBTBAIIqQFCgRFZmVrEjAKBnN0YXR1cxgBIAEoDjIgLmxhbXBpZC5wZWxhcG9yYW4udjEuRWZlay5TdGF0dXMSNAoIcGVyaW50YWgYAiABKA4yIi5sYW1waWQucGVsYXBvcmFuLnYxLkVmZWsuUGVyaW50YWgSDQoFc2ViYWIYAyABKAkSEgoKa2V0ZXJhbmdhbhgEIAEoCRIpCgV3YWt0dRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMbmlrX3RlcnNhbWFyGAYgASgJEhIKCm5vbW9yX2FrdGEYByABKAkSGgoSbm9tb3Jfc3VyYXRfcGluZGFoGAggASgJEhAKCHBlbmR1ZHVrGAkgAygJEhYKDmthcnR1X2tlbHVhcmdhGAogAygJEjkKC2tlcGFsYV9iYXJ1GAsgAygLMiQubGFtcGlkLnBlbGFwb3Jhbi52MS5FZmVrLktlcGFsYUJhcnUSGQoRZGFsYW1fcGVycGluZGFoYW4YDCABKAUaNgoKS2VwYWxhQmFydRIWCg5rYXJ0dV9rZWx1YXJnYRgBIAEoCRIQCghwZW5kdWR1axgCIAEoCSJbCgZTdGF0dXMSFgoSU1RBVFVTX1VOU1BFQ0lGSUVEEAASEwoPU1RBVFVTX01FTlVOR0dVEAESEgoOU1RBVFVTX0JFUkxBS1UQAhIQCgxTVEFUVVNfR0FHQUwQAyKKAQoIUGVyaW50YWgSGAoUUEVSSU5UQUhfVU5TUEVDSUZJRUQQABIXChNQRVJJTlRBSF9QRU5HRVNBSEFOEAESFwoTUEVSSU5UQUhfUEVNQkVUVUxBThACEhcKE1BFUklOVEFIX1BFTkNBQlVUQU4QAxIZChVQRVJJTlRBSF9QRU5HRU1CQUxJQU4QBCLfAgoKUGVuZ2lyaW1hbhI2CgZzaXN0ZW0YASABKA4yJi5sYW1waWQucGVsYXBvcmFuLnYxLlBlbmdpcmltYW4uU2lzdGVtEjYKBnN0YXR1cxgCIAEoDjImLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVuZ2lyaW1hbi5TdGF0dXMSDgoGYWxhc2FuGAMgASgJEikKBXdha3R1GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJGCgZTaXN0ZW0SFgoSU0lTVEVNX1VOU1BFQ0lGSUVEEAASEwoPU0lTVEVNX0RVS0NBUElMEAESDwoLU0lTVEVNX1NJQUsQAiJeCgZTdGF0dXMSFgoSU1RBVFVTX1VOU1BFQ0lGSUVEEAASEwoPU1RBVFVTX01FTlVOR0dVEAESEwoPU1RBVFVTX0RJVEVSSU1BEAISEgoOU1RBVFVTX0RJVE9MQUsQAyLXAgoKSXNpTGFwb3JhbhIzCglrZWxhaGlyYW4YASABKAsyHi5sYW1waWQucGVsYXBvcmFuLnYxLktlbGFoaXJhbkgAEjEKCGtlbWF0aWFuGAIgASgLMh0ubGFtcGlkLnBlbGFwb3Jhbi52MS5LZW1hdGlhbkgAEi0KBnBpbmRhaBgDIAEoCzIbLmxhbXBpZC5wZWxhcG9yYW4udjEuUGluZGFoSAASLQoGZGF0YW5nGAQgASgLMhsubGFtcGlkLnBlbGFwb3Jhbi52MS5EYXRhbmdIABI1CgdwZWxhcG9yGAUgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5QZWxhcG9yQga6SAPIAQESOQoIbGFtcGlyYW4YBiADKAsyHS5sYW1waWQucGVsYXBvcmFuLnYxLkxhbXBpcmFuQgi6SAWSAQIQFEIRCghmb3JtdWxpchIFukgCCAEi2AIKB1BlbGFwb3ISIgoDbmlrGAEgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSRwoEbmFtYRgCIAEoCUI5gAEBukgzcjEQARhkMiteW1xwe0x9XHB7TX0nIC4sLV0qXHB7TH1bXHB7TH1ccHtNfScgLiwtXSokEjIKB3RlbGVwb24YAyABKAlCIYABAbpIG9gBAXIWMhReXCtbMS05XVswLTldezYsMTR9JBIfCgVlbWFpbBgEIAEoCUIQgAEBukgK2AEBcgUY/gFgARI7CgVrYW5hbBgFIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVsYXBvci5LYW5hbEIIukgFggECEAEiTgoFS2FuYWwSFQoRS0FOQUxfVU5TUEVDSUZJRUQQABIOCgpLQU5BTF9OT05FEAESDQoJS0FOQUxfU01TEAISDwoLS0FOQUxfRU1BSUwQAyK7AQoITGFtcGlyYW4SOgoFanVkdWwYASABKAlCK7pIKHImEAEYZDIgXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKiQSTAoHcnVqdWthbhgCIAEoCUI7ukg4cjYyNF5sYW1waXJhbi9bMC05YS1mXXs4fSgtWzAtOWEtZl17NH0pezN9LVswLTlhLWZdezEyfSQSJQoGc2hhMjU2GAMgASgJQhW6SBJyEDIOXlswLTlhLWZdezY0fSQidAoFU2Frc2kSIgoDbmlrGAEgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSRwoEbmFtYRgCIAEoCUI5gAEBukgzcjEQARhkMiteW1xwe0x9XHB7TX0nIC4sLV0qXHB7TH1bXHB7TH1ccHtNfScgLiwtXSokItEGCglLZWxhaGlyYW4SRwoEbmFtYRgBIAEoCUI5gAEBukgzcjEQARhkMiteW1xwe0x9XHB7TX0nIC4sLV0qXHB7TH1bXHB7TH1ccHtNfScgLiwtXSokEkwKDWplbmlzX2tlbGFtaW4YAiABKA4yKS5sYW1waWQucGVuZHVkdWsudjEuUGVuZHVkdWsuSmVuaXNLZWxhbWluQgq6SAeCAQQQASAAEkQKDHRlbXBhdF9sYWhpchgDIAEoCUIugAEBukgociYQARhkMiBeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qJBI9Cg10YW5nZ2FsX2xhaGlyGAQgASgJQiaAAQG6SCByHjIcXlswLTldezR9LVswLTldezJ9LVswLTldezJ9JBIeCgpiZXJhdF9ncmFtGAUgASgFQgq6SAcaBRiQTihkEh0KCnBhbmphbmdfY20YBiABKAVCCbpIBhoEGGQoChIZCgZ1cnV0YW4YByABKAVCCbpIBhoEGB4oARIbChNpYnVfdGlkYWtfZGlrZXRhaHVpGAggASgIEikKB25pa19pYnUYCSABKAlCGIABAbpIEtgBAXINMgteWzAtOV17MTZ9JBIyCghuYW1hX2lidRgKIAEoCUIggAEBukgachgYZDIUXltccHtMfVxwe019JyAuLC1dKiQSKgoIbmlrX2F5YWgYCyABKAlCGIABAbpIEtgBAXINMgteWzAtOV17MTZ9JBInCghub21vcl9raxgMIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEjUKBXNha3NpGA0gAygLMhoubGFtcGlkLnBlbGFwb3Jhbi52MS5TYWtzaUIKukgHkgEECAIQAhJFCghwZW5vbG9uZxgOIAEoDjInLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VsYWhpcmFuLlBlbm9sb25nQgq6SAeCAQQQASAAIn8KCFBlbm9sb25nEhgKFFBFTk9MT05HX1VOU1BFQ0lGSUVEEAASEwoPUEVOT0xPTkdfRE9LVEVSEAESGgoWUEVOT0xPTkdfQklEQU5fUEVSQVdBVBACEhIKDlBFTk9MT05HX0RVS1VOEAMSFAoQUEVOT0xPTkdfTEFJTk5ZQRAEItIDCghLZW1hdGlhbhIiCgNuaWsYASABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBJAChB0YW5nZ2FsX2tlbWF0aWFuGAIgASgJQiaAAQG6SCByHjIcXlswLTldezR9LVswLTldezJ9LVswLTldezJ9JBJHCg90ZW1wYXRfa2VtYXRpYW4YAyABKAlCLoABAbpIKHImEAEYZDIgXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKiQSQQoFc2ViYWIYBCABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLktlbWF0aWFuLlNlYmFiQg2AAQG6SAeCAQQQASAAEjEKBXNha3NpGAUgASgLMhoubGFtcGlkLnBlbGFwb3Jhbi52MS5TYWtzaUIGukgDyAEBIqABCgVTZWJhYhIVChFTRUJBQl9VTlNQRUNJRklFRBAAEhgKFFNFQkFCX1NBS0lUX0FUQVVfVFVBEAESDwoLU0VCQUJfV0FCQUgQAhIUChBTRUJBQl9LRUNFTEFLQUFOEAMSFgoSU0VCQUJfS1JJTUlOQUxJVEFTEAQSFAoQU0VCQUJfQlVOVUhfRElSSRAFEhEKDVNFQkFCX0xBSU5OWUEQBiK6BwoGUGluZGFoEicKCG5vbW9yX2trGAEgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSKwoDbmlrGAIgAygJQh6AAQG6SBiSARUQMhgBIg9yDTILXlswLTldezE2fSQSTwoTa29kZV93aWxheWFoX3R1anVhbhgDIAEoCUIyukgv2AEBcioyKF5bMC05XXsyfVwuWzAtOV17Mn1cLlswLTldezJ9XC5bMC05XXs0fSQSKwoNbmVnYXJhX3R1anVhbhgEIAEoCUIUukgR2AEBcgwyCl5bQS1aXXsyfSQScAoNYWxhbWF0X3R1anVhbhgFIAEoCUJZgAEBukhTclEQARjIATJKXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKiQSSAoLa2xhc2lmaWthc2kYBiABKA4yJy5sYW1waWQucGVsYXBvcmFuLnYxLlBpbmRhaC5LbGFzaWZpa2FzaUIKukgHggEEEAEgABJECgZhbGFzYW4YByABKA4yKC5sYW1waWQucGVsYXBvcmFuLnYxLlBpbmRhaC5BbGFzYW5QaW5kYWhCCrpIB4IBBBABIAAi4QEKC0tsYXNpZmlrYXNpEhsKF0tMQVNJRklLQVNJX1VOU1BFQ0lGSUVEEAASGgoWS0xBU0lGSUtBU0lfREFMQU1fREVTQRABEhoKFktMQVNJRklLQVNJX0FOVEFSX0RFU0EQAhIfChtLTEFTSUZJS0FTSV9BTlRBUl9LRUNBTUFUQU4QAxIfChtLTEFTSUZJS0FTSV9BTlRBUl9LQUJVUEFURU4QBBIeChpLTEFTSUZJS0FTSV9BTlRBUl9QUk9WSU5TSRAFEhsKF0tMQVNJRklLQVNJX0xVQVJfTkVHRVJJEAYi9QEKDEFsYXNhblBpbmRhaBIdChlBTEFTQU5fUElOREFIX1VOU1BFQ0lGSUVEEAASGwoXQUxBU0FOX1BJTkRBSF9QRUtFUkpBQU4QARIcChhBTEFTQU5fUElOREFIX1BFTkRJRElLQU4QAhIaChZBTEFTQU5fUElOREFIX0tFQU1BTkFOEAMSGwoXQUxBU0FOX1BJTkRBSF9LRVNFSEFUQU4QBBIbChdBTEFTQU5fUElOREFIX1BFUlVNQUhBThAFEhoKFkFMQVNBTl9QSU5EQUhfS0VMVUFSR0EQBhIZChVBTEFTQU5fUElOREFIX0xBSU5OWUEQByL4AQoGRGF0YW5nEjEKDG5vbW9yX3NrcHduaRgBIAEoCUIZukgWchQQARgyMg5eWzAtOUEtWi8uLV0rJEgAEjoKC2x1YXJfbmVnZXJpGAIgASgLMiMubGFtcGlkLnBlbGFwb3Jhbi52MS5EYXJpTHVhck5lZ2VyaUgAEikKCG5vbW9yX2trGAMgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSRIARI0CgprYXJ0dV9iYXJ1GAQgASgLMh4ubGFtcGlkLnBlbGFwb3Jhbi52MS5LYXJ0dUJhcnVIAUINCgRhc2FsEgW6SAIIAUIPCgZ0dWp1YW4SBbpIAggBImQKDkRhcmlMdWFyTmVnZXJpEiIKA25paxgBIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEi4KC25vbW9yX3NrZGxuGAIgASgJQhm6SBZyFBABGDIyDl5bMC05QS1aLy4tXSskIqEBCglLYXJ0dUJhcnUSKQoKbmlrX2tlcGFsYRgBIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEmkKBmFsYW1hdBgCIAEoCUJZgAEBukhTclEQARjIATJKXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKiQizAQKCFRyYW5zaXNpEg0KBXZlcnNpGAEgASgFEjIKBWplbmlzGAIgASgOMiMubGFtcGlkLnBlbGFwb3Jhbi52MS5UcmFuc2lzaS5KZW5pcxIzCgZzdGF0dXMYAyABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uU3RhdHVzEg4KBnBlbGFrdRgEIAEoCRINCgVwZXJhbhgFIAEoCRITCgZhbGFzYW4YBiABKAlCA4ABARIpCgV3YWt0dRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi6AIKBUplbmlzEhUKEUpFTklTX1VOU1BFQ0lGSUVEEAASEgoOSkVOSVNfRElBSlVLQU4QARIWChJKRU5JU19ESVZFUklGSUtBU0kQAhISCg5KRU5JU19ESVNBSEtBThADEhYKEkpFTklTX0RJS0VNQkFMSUtBThAEEhoKFkpFTklTX0RJQUpVS0FOX0tFTUJBTEkQBRIRCg1KRU5JU19ESVRPTEFLEAYSFAoQSkVOSVNfRElCQVRBTEtBThAHEhEKDUpFTklTX0JFUkxBS1UQCBIXChNKRU5JU19HQUdBTF9CRVJMQUtVEAkSEQoNSkVOSVNfRElVTEFORxAKEhQKEEpFTklTX0RJQkVUVUxLQU4QCxIRCg1KRU5JU19ESUNBQlVUEAwSIAocSkVOSVNfUEVSUElOREFIQU5fRElCQVRBTEtBThANEiEKHUpFTklTX1BFUlBJTkRBSEFOX0tFREFMVVdBUlNBEA5iBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_lampid_penduduk_v1_penduduk]);
+  fileDesc("CiFsYW1waWQvcGVsYXBvcmFuL3YxL2xhcG9yYW4ucHJvdG8SE2xhbXBpZC5wZWxhcG9yYW4udjEi7AcKB0xhcG9yYW4SDAoEbmFtZRgBIAEoCRINCgVub21vchgCIAEoCRIxCgVqZW5pcxgDIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pcxIzCgZzdGF0dXMYBCABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uU3RhdHVzEhQKDGtvZGVfd2lsYXlhaBgFIAEoCRIRCgl0ZXJsYW1iYXQYBiABKAgSLAoDaXNpGAcgASgLMh8ubGFtcGlkLnBlbGFwb3Jhbi52MS5Jc2lMYXBvcmFuEhMKBmFsYXNhbhgIIAEoCUIDgAEBEhcKD25vbW9yX2tlcHV0dXNhbhgJIAEoCRIPCgdwZW5nYWp1GAogASgJEhUKDXBlbXZlcmlmaWthc2kYCyABKAkSEAoIcGVuZ2VzYWgYDCABKAkSDAoEZXRhZxgNIAEoCRIvCgtjcmVhdGVfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKBGVmZWsYECABKAsyGS5sYW1waWQucGVsYXBvcmFuLnYxLkVmZWsSMwoKcGVuZ2lyaW1hbhgRIAMoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVuZ2lyaW1hbhIVCg1ub21vcl9wdXR1c2FuGBIgASgJEjEKCWtlbWlyaXBhbhgUIAMoCzIeLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VtaXJpcGFuEi8KC2phdHVoX3RlbXBvGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghlc2thbGFzaRgWIAMoCSJrCgVKZW5pcxIVChFKRU5JU19VTlNQRUNJRklFRBAAEhMKD0pFTklTX0tFTEFISVJBThABEhIKDkpFTklTX0tFTUFUSUFOEAISEAoMSkVOSVNfUElOREFIEAMSEAoMSkVOSVNfREFUQU5HEAQi1AEKBlN0YXR1cxIWChJTVEFUVVNfVU5TUEVDSUZJRUQQABITCg9TVEFUVVNfRElBSlVLQU4QARIXChNTVEFUVVNfRElWRVJJRklLQVNJEAISEwoPU1RBVFVTX0RJU0FIS0FOEAMSFwoTU1RBVFVTX0RJS0VNQkFMSUtBThAEEhIKDlNUQVRVU19ESVRPTEFLEAUSFQoRU1RBVFVTX0RJQkFUQUxLQU4QBhISCg5TVEFUVVNfRElDQUJVVBAHEhcKE1NUQVRVU19QSU5EQUhfQkFUQUwQCCLKAwoJS2VtaXJpcGFuEg8KB2xhcG9yYW4YASABKAkSDQoFbm9tb3IYAiABKAkSMQoFamVuaXMYAyABKA4yIi5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uSmVuaXMSDAoEc2tvchgEIAEoARIzCgVkYXNhchgFIAEoDjIkLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VtaXJpcGFuLkRhc2FyEj0KCmRpc2lzaWhrYW4YBiABKAsyKS5sYW1waWQucGVsYXBvcmFuLnYxLktlbWlyaXBhbi5QZW55aXNpaGFuGloKClBlbnlpc2loYW4SDAoEb2xlaBgBIAEoCRITCgZhbGFzYW4YAiABKAlCA4ABARIpCgV3YWt0dRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiiwEKBURhc2FyEhUKEURBU0FSX1VOU1BFQ0lGSUVEEAASFwoTREFTQVJfS0VMQUhJUkFOX0lCVRABEhoKFkRBU0FSX0tFTEFISVJBTl9URU1VQU4QAhISCg5EQVNBUl9LRU1BVElBThADEhAKDERBU0FSX1BJTkRBSBAEEhAKDERBU0FSX0RBVEFORxAFIqQFCgRFZmVrEjAKBnN0YXR1cxgBIAEoDjIgLmxhbXBpZC5wZWxhcG9yYW4udjEuRWZlay5TdGF0dXMSNAoIcGVyaW50YWgYAiABKA4yIi5sYW1waWQucGVsYXBvcmFuLnYxLkVmZWsuUGVyaW50YWgSDQoFc2ViYWIYAyABKAkSEgoKa2V0ZXJhbmdhbhgEIAEoCRIpCgV3YWt0dRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMbmlrX3RlcnNhbWFyGAYgASgJEhIKCm5vbW9yX2FrdGEYByABKAkSGgoSbm9tb3Jfc3VyYXRfcGluZGFoGAggASgJEhAKCHBlbmR1ZHVrGAkgAygJEhYKDmthcnR1X2tlbHVhcmdhGAogAygJEjkKC2tlcGFsYV9iYXJ1GAsgAygLMiQubGFtcGlkLnBlbGFwb3Jhbi52MS5FZmVrLktlcGFsYUJhcnUSGQoRZGFsYW1fcGVycGluZGFoYW4YDCABKAUaNgoKS2VwYWxhQmFydRIWCg5rYXJ0dV9rZWx1YXJnYRgBIAEoCRIQCghwZW5kdWR1axgCIAEoCSJbCgZTdGF0dXMSFgoSU1RBVFVTX1VOU1BFQ0lGSUVEEAASEwoPU1RBVFVTX01FTlVOR0dVEAESEgoOU1RBVFVTX0JFUkxBS1UQAhIQCgxTVEFUVVNfR0FHQUwQAyKKAQoIUGVyaW50YWgSGAoUUEVSSU5UQUhfVU5TUEVDSUZJRUQQABIXChNQRVJJTlRBSF9QRU5HRVNBSEFOEAESFwoTUEVSSU5UQUhfUEVNQkVUVUxBThACEhcKE1BFUklOVEFIX1BFTkNBQlVUQU4QAxIZChVQRVJJTlRBSF9QRU5HRU1CQUxJQU4QBCLfAgoKUGVuZ2lyaW1hbhI2CgZzaXN0ZW0YASABKA4yJi5sYW1waWQucGVsYXBvcmFuLnYxLlBlbmdpcmltYW4uU2lzdGVtEjYKBnN0YXR1cxgCIAEoDjImLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVuZ2lyaW1hbi5TdGF0dXMSDgoGYWxhc2FuGAMgASgJEikKBXdha3R1GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJGCgZTaXN0ZW0SFgoSU0lTVEVNX1VOU1BFQ0lGSUVEEAASEwoPU0lTVEVNX0RVS0NBUElMEAESDwoLU0lTVEVNX1NJQUsQAiJeCgZTdGF0dXMSFgoSU1RBVFVTX1VOU1BFQ0lGSUVEEAASEwoPU1RBVFVTX01FTlVOR0dVEAESEwoPU1RBVFVTX0RJVEVSSU1BEAISEgoOU1RBVFVTX0RJVE9MQUsQAyLXAgoKSXNpTGFwb3JhbhIzCglrZWxhaGlyYW4YASABKAsyHi5sYW1waWQucGVsYXBvcmFuLnYxLktlbGFoaXJhbkgAEjEKCGtlbWF0aWFuGAIgASgLMh0ubGFtcGlkLnBlbGFwb3Jhbi52MS5LZW1hdGlhbkgAEi0KBnBpbmRhaBgDIAEoCzIbLmxhbXBpZC5wZWxhcG9yYW4udjEuUGluZGFoSAASLQoGZGF0YW5nGAQgASgLMhsubGFtcGlkLnBlbGFwb3Jhbi52MS5EYXRhbmdIABI1CgdwZWxhcG9yGAUgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5QZWxhcG9yQga6SAPIAQESOQoIbGFtcGlyYW4YBiADKAsyHS5sYW1waWQucGVsYXBvcmFuLnYxLkxhbXBpcmFuQgi6SAWSAQIQFEIRCghmb3JtdWxpchIFukgCCAEi2AIKB1BlbGFwb3ISIgoDbmlrGAEgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSRwoEbmFtYRgCIAEoCUI5gAEBukgzcjEQARhkMiteW1xwe0x9XHB7TX0nIC4sLV0qXHB7TH1bXHB7TH1ccHtNfScgLiwtXSokEjIKB3RlbGVwb24YAyABKAlCIYABAbpIG9gBAXIWMhReXCtbMS05XVswLTldezYsMTR9JBIfCgVlbWFpbBgEIAEoCUIQgAEBukgK2AEBcgUY/gFgARI7CgVrYW5hbBgFIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVsYXBvci5LYW5hbEIIukgFggECEAEiTgoFS2FuYWwSFQoRS0FOQUxfVU5TUEVDSUZJRUQQABIOCgpLQU5BTF9OT05FEAESDQoJS0FOQUxfU01TEAISDwoLS0FOQUxfRU1BSUwQAyK7AQoITGFtcGlyYW4SOgoFanVkdWwYASABKAlCK7pIKHImEAEYZDIgXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKiQSTAoHcnVqdWthbhgCIAEoCUI7ukg4cjYyNF5sYW1waXJhbi9bMC05YS1mXXs4fSgtWzAtOWEtZl17NH0pezN9LVswLTlhLWZdezEyfSQSJQoGc2hhMjU2GAMgASgJQhW6SBJyEDIOXlswLTlhLWZdezY0fSQidAoFU2Frc2kSIgoDbmlrGAEgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSRwoEbmFtYRgCIAEoCUI5gAEBukgzcjEQARhkMiteW1xwe0x9XHB7TX0nIC4sLV0qXHB7TH1bXHB7TH1ccHtNfScgLiwtXSokItEGCglLZWxhaGlyYW4SRwoEbmFtYRgBIAEoCUI5gAEBukgzcjEQARhkMiteW1xwe0x9XHB7TX0nIC4sLV0qXHB7TH1bXHB7TH1ccHtNfScgLiwtXSokEkwKDWplbmlzX2tlbGFtaW4YAiABKA4yKS5sYW1waWQucGVuZHVkdWsudjEuUGVuZHVkdWsuSmVuaXNLZWxhbWluQgq6SAeCAQQQASAAEkQKDHRlbXBhdF9sYWhpchgDIAEoCUIugAEBukgociYQARhkMiBeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7WnN9K10qJBI9Cg10YW5nZ2FsX2xhaGlyGAQgASgJQiaAAQG6SCByHjIcXlswLTldezR9LVswLTldezJ9LVswLTldezJ9JBIeCgpiZXJhdF9ncmFtGAUgASgFQgq6SAcaBRiQTihkEh0KCnBhbmphbmdfY20YBiABKAVCCbpIBhoEGGQoChIZCgZ1cnV0YW4YByABKAVCCbpIBhoEGB4oARIbChNpYnVfdGlkYWtfZGlrZXRhaHVpGAggASgIEikKB25pa19pYnUYCSABKAlCGIABAbpIEtgBAXINMgteWzAtOV17MTZ9JBIyCghuYW1hX2lidRgKIAEoCUIggAEBukgachgYZDIUXltccHtMfVxwe019JyAuLC1dKiQSKgoIbmlrX2F5YWgYCyABKAlCGIABAbpIEtgBAXINMgteWzAtOV17MTZ9JBInCghub21vcl9raxgMIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEjUKBXNha3NpGA0gAygLMhoubGFtcGlkLnBlbGFwb3Jhbi52MS5TYWtzaUIKukgHkgEECAIQAhJFCghwZW5vbG9uZxgOIAEoDjInLmxhbXBpZC5wZWxhcG9yYW4udjEuS2VsYWhpcmFuLlBlbm9sb25nQgq6SAeCAQQQASAAIn8KCFBlbm9sb25nEhgKFFBFTk9MT05HX1VOU1BFQ0lGSUVEEAASEwoPUEVOT0xPTkdfRE9LVEVSEAESGgoWUEVOT0xPTkdfQklEQU5fUEVSQVdBVBACEhIKDlBFTk9MT05HX0RVS1VOEAMSFAoQUEVOT0xPTkdfTEFJTk5ZQRAEItIDCghLZW1hdGlhbhIiCgNuaWsYASABKAlCFYABAbpID3INMgteWzAtOV17MTZ9JBJAChB0YW5nZ2FsX2tlbWF0aWFuGAIgASgJQiaAAQG6SCByHjIcXlswLTldezR9LVswLTldezJ9LVswLTldezJ9JBJHCg90ZW1wYXRfa2VtYXRpYW4YAyABKAlCLoABAbpIKHImEAEYZDIgXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKiQSQQoFc2ViYWIYBCABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLktlbWF0aWFuLlNlYmFiQg2AAQG6SAeCAQQQASAAEjEKBXNha3NpGAUgASgLMhoubGFtcGlkLnBlbGFwb3Jhbi52MS5TYWtzaUIGukgDyAEBIqABCgVTZWJhYhIVChFTRUJBQl9VTlNQRUNJRklFRBAAEhgKFFNFQkFCX1NBS0lUX0FUQVVfVFVBEAESDwoLU0VCQUJfV0FCQUgQAhIUChBTRUJBQl9LRUNFTEFLQUFOEAMSFgoSU0VCQUJfS1JJTUlOQUxJVEFTEAQSFAoQU0VCQUJfQlVOVUhfRElSSRAFEhEKDVNFQkFCX0xBSU5OWUEQBiK6BwoGUGluZGFoEicKCG5vbW9yX2trGAEgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSQSKwoDbmlrGAIgAygJQh6AAQG6SBiSARUQMhgBIg9yDTILXlswLTldezE2fSQSTwoTa29kZV93aWxheWFoX3R1anVhbhgDIAEoCUIyukgv2AEBcioyKF5bMC05XXsyfVwuWzAtOV17Mn1cLlswLTldezJ9XC5bMC05XXs0fSQSKwoNbmVnYXJhX3R1anVhbhgEIAEoCUIUukgR2AEBcgwyCl5bQS1aXXsyfSQScAoNYWxhbWF0X3R1anVhbhgFIAEoCUJZgAEBukhTclEQARjIATJKXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKiQSSAoLa2xhc2lmaWthc2kYBiABKA4yJy5sYW1waWQucGVsYXBvcmFuLnYxLlBpbmRhaC5LbGFzaWZpa2FzaUIKukgHggEEEAEgABJECgZhbGFzYW4YByABKA4yKC5sYW1waWQucGVsYXBvcmFuLnYxLlBpbmRhaC5BbGFzYW5QaW5kYWhCCrpIB4IBBBABIAAi4QEKC0tsYXNpZmlrYXNpEhsKF0tMQVNJRklLQVNJX1VOU1BFQ0lGSUVEEAASGgoWS0xBU0lGSUtBU0lfREFMQU1fREVTQRABEhoKFktMQVNJRklLQVNJX0FOVEFSX0RFU0EQAhIfChtLTEFTSUZJS0FTSV9BTlRBUl9LRUNBTUFUQU4QAxIfChtLTEFTSUZJS0FTSV9BTlRBUl9LQUJVUEFURU4QBBIeChpLTEFTSUZJS0FTSV9BTlRBUl9QUk9WSU5TSRAFEhsKF0tMQVNJRklLQVNJX0xVQVJfTkVHRVJJEAYi9QEKDEFsYXNhblBpbmRhaBIdChlBTEFTQU5fUElOREFIX1VOU1BFQ0lGSUVEEAASGwoXQUxBU0FOX1BJTkRBSF9QRUtFUkpBQU4QARIcChhBTEFTQU5fUElOREFIX1BFTkRJRElLQU4QAhIaChZBTEFTQU5fUElOREFIX0tFQU1BTkFOEAMSGwoXQUxBU0FOX1BJTkRBSF9LRVNFSEFUQU4QBBIbChdBTEFTQU5fUElOREFIX1BFUlVNQUhBThAFEhoKFkFMQVNBTl9QSU5EQUhfS0VMVUFSR0EQBhIZChVBTEFTQU5fUElOREFIX0xBSU5OWUEQByL4AQoGRGF0YW5nEjEKDG5vbW9yX3NrcHduaRgBIAEoCUIZukgWchQQARgyMg5eWzAtOUEtWi8uLV0rJEgAEjoKC2x1YXJfbmVnZXJpGAIgASgLMiMubGFtcGlkLnBlbGFwb3Jhbi52MS5EYXJpTHVhck5lZ2VyaUgAEikKCG5vbW9yX2trGAMgASgJQhWAAQG6SA9yDTILXlswLTldezE2fSRIARI0CgprYXJ0dV9iYXJ1GAQgASgLMh4ubGFtcGlkLnBlbGFwb3Jhbi52MS5LYXJ0dUJhcnVIAUINCgRhc2FsEgW6SAIIAUIPCgZ0dWp1YW4SBbpIAggBImQKDkRhcmlMdWFyTmVnZXJpEiIKA25paxgBIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEi4KC25vbW9yX3NrZGxuGAIgASgJQhm6SBZyFBABGDIyDl5bMC05QS1aLy4tXSskIqEBCglLYXJ0dUJhcnUSKQoKbmlrX2tlcGFsYRgBIAEoCUIVgAEBukgPcg0yC15bMC05XXsxNn0kEmkKBmFsYW1hdBgCIAEoCUJZgAEBukhTclEQARjIATJKXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1pzfStdKiQigwUKCFRyYW5zaXNpEg0KBXZlcnNpGAEgASgFEjIKBWplbmlzGAIgASgOMiMubGFtcGlkLnBlbGFwb3Jhbi52MS5UcmFuc2lzaS5KZW5pcxIzCgZzdGF0dXMYAyABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uU3RhdHVzEg4KBnBlbGFrdRgEIAEoCRINCgVwZXJhbhgFIAEoCRITCgZhbGFzYW4YBiABKAlCA4ABARIpCgV3YWt0dRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAinwMKBUplbmlzEhUKEUpFTklTX1VOU1BFQ0lGSUVEEAASEgoOSkVOSVNfRElBSlVLQU4QARIWChJKRU5JU19ESVZFUklGSUtBU0kQAhISCg5KRU5JU19ESVNBSEtBThADEhYKEkpFTklTX0RJS0VNQkFMSUtBThAEEhoKFkpFTklTX0RJQUpVS0FOX0tFTUJBTEkQBRIRCg1KRU5JU19ESVRPTEFLEAYSFAoQSkVOSVNfRElCQVRBTEtBThAHEhEKDUpFTklTX0JFUkxBS1UQCBIXChNKRU5JU19HQUdBTF9CRVJMQUtVEAkSEQoNSkVOSVNfRElVTEFORxAKEhQKEEpFTklTX0RJQkVUVUxLQU4QCxIRCg1KRU5JU19ESUNBQlVUEAwSIAocSkVOSVNfUEVSUElOREFIQU5fRElCQVRBTEtBThANEiEKHUpFTklTX1BFUlBJTkRBSEFOX0tFREFMVVdBUlNBEA4SHgoaSkVOSVNfS0VNSVJJUEFOX0RJU0lTSUhLQU4QFBIVChFKRU5JU19URVJFU0tBTEFTSRAVYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_lampid_penduduk_v1_penduduk]);
 
 /**
  * Laporan is one report of a birth, a death or a move on its way through three levels of approval.
@@ -150,6 +150,28 @@ export type Laporan = Message<"lampid.pelaporan.v1.Laporan"> & {
    * @generated from field: string nomor_putusan = 18;
    */
   nomorPutusan: string;
+
+  /**
+   * Other reports that may tell of the same, the most similar first, at most 20; of what the report says now. ListLaporan leaves it
+   * out. As long as one is not dismissed, the report cannot be verified.
+   *
+   * @generated from field: repeated lampid.pelaporan.v1.Kemiripan kemiripan = 20;
+   */
+  kemiripan: Kemiripan[];
+
+  /**
+   * When it should come to its end: two hours after its first submission, unless the mesh has another target.
+   *
+   * @generated from field: google.protobuf.Timestamp jatuh_tempo = 21;
+   */
+  jatuhTempo?: Timestamp | undefined;
+
+  /**
+   * Levels that it has waited for past that time, by role ("supervisor"); each escalated once.
+   *
+   * @generated from field: repeated string eskalasi = 22;
+   */
+  eskalasi: string[];
 };
 
 /**
@@ -298,6 +320,159 @@ export const Laporan_StatusSchema: GenEnum<Laporan_Status> = /*@__PURE__*/
   enumDesc(file_lampid_pelaporan_v1_laporan, 0, 1);
 
 /**
+ * Kemiripan is another report, submitted before and neither ended nor without effect, that may tell of the same.
+ *
+ * @generated from message lampid.pelaporan.v1.Kemiripan
+ */
+export type Kemiripan = Message<"lampid.pelaporan.v1.Kemiripan"> & {
+  /**
+   * The other report, "laporan/{uuid}"; the caller may not be allowed to read it.
+   *
+   * @generated from field: string laporan = 1;
+   */
+  laporan: string;
+
+  /**
+   * Its number for people.
+   *
+   * @generated from field: string nomor = 2;
+   */
+  nomor: string;
+
+  /**
+   * What it reports.
+   *
+   * @generated from field: lampid.pelaporan.v1.Laporan.Jenis jenis = 3;
+   */
+  jenis: Laporan_Jenis;
+
+  /**
+   * How similar, above 0 up to 1: the same in all that is compared.
+   *
+   * @generated from field: double skor = 4;
+   */
+  skor: number;
+
+  /**
+   * Which rule found it.
+   *
+   * @generated from field: lampid.pelaporan.v1.Kemiripan.Dasar dasar = 5;
+   */
+  dasar: Kemiripan_Dasar;
+
+  /**
+   * Absent as long as it is open.
+   *
+   * @generated from field: lampid.pelaporan.v1.Kemiripan.Penyisihan disisihkan = 6;
+   */
+  disisihkan?: Kemiripan_Penyisihan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.Kemiripan.
+ * Use `create(KemiripanSchema)` to create a new message.
+ */
+export const KemiripanSchema: GenMessage<Kemiripan> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_laporan, 1);
+
+/**
+ * Penyisihan says who has looked into it and found that it is another case.
+ *
+ * @generated from message lampid.pelaporan.v1.Kemiripan.Penyisihan
+ */
+export type Kemiripan_Penyisihan = Message<"lampid.pelaporan.v1.Kemiripan.Penyisihan"> & {
+  /**
+   * Account id.
+   *
+   * @generated from field: string oleh = 1;
+   */
+  oleh: string;
+
+  /**
+   * Why.
+   *
+   * @generated from field: string alasan = 2;
+   */
+  alasan: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp waktu = 3;
+   */
+  waktu?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.Kemiripan.Penyisihan.
+ * Use `create(Kemiripan_PenyisihanSchema)` to create a new message.
+ */
+export const Kemiripan_PenyisihanSchema: GenMessage<Kemiripan_Penyisihan> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_laporan, 1, 0);
+
+/**
+ * Dasar is the rule by which it was found.
+ *
+ * @generated from enum lampid.pelaporan.v1.Kemiripan.Dasar
+ */
+export const Kemiripan_Dasar = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: DASAR_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * A birth of the same mother within a day: the same urutan, or a similar name. Twins differ in both.
+   *
+   * @generated from enum value: DASAR_KELAHIRAN_IBU = 1;
+   */
+  KELAHIRAN_IBU: 1,
+
+  /**
+   * A foundling of the same kelurahan within a day, with a similar name.
+   *
+   * @generated from enum value: DASAR_KELAHIRAN_TEMUAN = 2;
+   */
+  KELAHIRAN_TEMUAN: 2,
+
+  /**
+   * A death of the same NIK.
+   *
+   * @generated from enum value: DASAR_KEMATIAN = 3;
+   */
+  KEMATIAN: 3,
+
+  /**
+   * A move that has one of the NIKs or the whole family card, under way or in transit.
+   *
+   * @generated from enum value: DASAR_PINDAH = 4;
+   */
+  PINDAH: 4,
+
+  /**
+   * An arrival by the same surat keterangan pindah, or of the same NIK from abroad.
+   *
+   * @generated from enum value: DASAR_DATANG = 5;
+   */
+  DATANG: 5,
+} as const;
+
+/**
+ * Dasar is the rule by which it was found.
+ *
+ * @generated from enum lampid.pelaporan.v1.Kemiripan.Dasar
+ */
+export type Kemiripan_Dasar = (typeof Kemiripan_Dasar)[keyof typeof Kemiripan_Dasar] | UnknownEnum;
+
+/**
+ * Describes the enum lampid.pelaporan.v1.Kemiripan.Dasar.
+ */
+export const Kemiripan_DasarSchema: GenEnum<Kemiripan_Dasar> = /*@__PURE__*/
+  enumDesc(file_lampid_pelaporan_v1_laporan, 1, 0);
+
+/**
  * Efek is what an approved report did to the registry, or is to do.
  *
  * @generated from message lampid.pelaporan.v1.Efek
@@ -394,7 +569,7 @@ export type Efek = Message<"lampid.pelaporan.v1.Efek"> & {
  * Use `create(EfekSchema)` to create a new message.
  */
 export const EfekSchema: GenMessage<Efek> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 1);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 2);
 
 /**
  * KepalaBaru is a change of the head of a family.
@@ -422,7 +597,7 @@ export type Efek_KepalaBaru = Message<"lampid.pelaporan.v1.Efek.KepalaBaru"> & {
  * Use `create(Efek_KepalaBaruSchema)` to create a new message.
  */
 export const Efek_KepalaBaruSchema: GenMessage<Efek_KepalaBaru> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 1, 0);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 2, 0);
 
 /**
  * Status is how far the last command to the registry is.
@@ -470,7 +645,7 @@ export type Efek_Status = (typeof Efek_Status)[keyof typeof Efek_Status] | Unkno
  * Describes the enum lampid.pelaporan.v1.Efek.Status.
  */
 export const Efek_StatusSchema: GenEnum<Efek_Status> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 1, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 2, 0);
 
 /**
  * Perintah is what the registry was told to do last.
@@ -525,7 +700,7 @@ export type Efek_Perintah = (typeof Efek_Perintah)[keyof typeof Efek_Perintah] |
  * Describes the enum lampid.pelaporan.v1.Efek.Perintah.
  */
 export const Efek_PerintahSchema: GenEnum<Efek_Perintah> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 1, 1);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 2, 1);
 
 /**
  * Pengiriman says how far a system outside was told of what a report did.
@@ -567,7 +742,7 @@ export type Pengiriman = Message<"lampid.pelaporan.v1.Pengiriman"> & {
  * Use `create(PengirimanSchema)` to create a new message.
  */
 export const PengirimanSchema: GenMessage<Pengiriman> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 2);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 3);
 
 /**
  * Sistem is who is told.
@@ -608,7 +783,7 @@ export type Pengiriman_Sistem = (typeof Pengiriman_Sistem)[keyof typeof Pengirim
  * Describes the enum lampid.pelaporan.v1.Pengiriman.Sistem.
  */
 export const Pengiriman_SistemSchema: GenEnum<Pengiriman_Sistem> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 2, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 3, 0);
 
 /**
  * Status is how far it is.
@@ -656,7 +831,7 @@ export type Pengiriman_Status = (typeof Pengiriman_Status)[keyof typeof Pengirim
  * Describes the enum lampid.pelaporan.v1.Pengiriman.Status.
  */
 export const Pengiriman_StatusSchema: GenEnum<Pengiriman_Status> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 2, 1);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 3, 1);
 
 /**
  * IsiLaporan is what a report says: the form, who reports, and what is attached.
@@ -723,7 +898,7 @@ export type IsiLaporan = Message<"lampid.pelaporan.v1.IsiLaporan"> & {
  * Use `create(IsiLaporanSchema)` to create a new message.
  */
 export const IsiLaporanSchema: GenMessage<IsiLaporan> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 3);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 4);
 
 /**
  * Pelapor is who reports.
@@ -772,7 +947,7 @@ export type Pelapor = Message<"lampid.pelaporan.v1.Pelapor"> & {
  * Use `create(PelaporSchema)` to create a new message.
  */
 export const PelaporSchema: GenMessage<Pelapor> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 4);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 5);
 
 /**
  * Kanal is how they are told what becomes of the report.
@@ -820,7 +995,7 @@ export type Pelapor_Kanal = (typeof Pelapor_Kanal)[keyof typeof Pelapor_Kanal] |
  * Describes the enum lampid.pelaporan.v1.Pelapor.Kanal.
  */
 export const Pelapor_KanalSchema: GenEnum<Pelapor_Kanal> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 4, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 5, 0);
 
 /**
  * Lampiran refers to a document that is kept elsewhere.
@@ -855,7 +1030,7 @@ export type Lampiran = Message<"lampid.pelaporan.v1.Lampiran"> & {
  * Use `create(LampiranSchema)` to create a new message.
  */
 export const LampiranSchema: GenMessage<Lampiran> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 5);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 6);
 
 /**
  * Saksi is a witness.
@@ -883,7 +1058,7 @@ export type Saksi = Message<"lampid.pelaporan.v1.Saksi"> & {
  * Use `create(SaksiSchema)` to create a new message.
  */
 export const SaksiSchema: GenMessage<Saksi> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 6);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 7);
 
 /**
  * Kelahiran is a birth.
@@ -995,7 +1170,7 @@ export type Kelahiran = Message<"lampid.pelaporan.v1.Kelahiran"> & {
  * Use `create(KelahiranSchema)` to create a new message.
  */
 export const KelahiranSchema: GenMessage<Kelahiran> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 7);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 8);
 
 /**
  * Penolong is who attended the birth.
@@ -1050,7 +1225,7 @@ export type Kelahiran_Penolong = (typeof Kelahiran_Penolong)[keyof typeof Kelahi
  * Describes the enum lampid.pelaporan.v1.Kelahiran.Penolong.
  */
 export const Kelahiran_PenolongSchema: GenEnum<Kelahiran_Penolong> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 7, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 8, 0);
 
 /**
  * Kematian is a death.
@@ -1099,7 +1274,7 @@ export type Kematian = Message<"lampid.pelaporan.v1.Kematian"> & {
  * Use `create(KematianSchema)` to create a new message.
  */
 export const KematianSchema: GenMessage<Kematian> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 8);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 9);
 
 /**
  * Sebab is the cause of death as form F-2.01 has it.
@@ -1168,7 +1343,7 @@ export type Kematian_Sebab = (typeof Kematian_Sebab)[keyof typeof Kematian_Sebab
  * Describes the enum lampid.pelaporan.v1.Kematian.Sebab.
  */
 export const Kematian_SebabSchema: GenEnum<Kematian_Sebab> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 8, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 9, 0);
 
 /**
  * Pindah is a move out.
@@ -1231,7 +1406,7 @@ export type Pindah = Message<"lampid.pelaporan.v1.Pindah"> & {
  * Use `create(PindahSchema)` to create a new message.
  */
 export const PindahSchema: GenMessage<Pindah> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 9);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 10);
 
 /**
  * Klasifikasi is how far the move goes; it must agree with origin and destination.
@@ -1300,7 +1475,7 @@ export type Pindah_Klasifikasi = (typeof Pindah_Klasifikasi)[keyof typeof Pindah
  * Describes the enum lampid.pelaporan.v1.Pindah.Klasifikasi.
  */
 export const Pindah_KlasifikasiSchema: GenEnum<Pindah_Klasifikasi> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 9, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 10, 0);
 
 /**
  * AlasanPindah is why they move, as form F-1.03 has it.
@@ -1376,7 +1551,7 @@ export type Pindah_AlasanPindah = (typeof Pindah_AlasanPindah)[keyof typeof Pind
  * Describes the enum lampid.pelaporan.v1.Pindah.AlasanPindah.
  */
 export const Pindah_AlasanPindahSchema: GenEnum<Pindah_AlasanPindah> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 9, 1);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 10, 1);
 
 /**
  * Datang is a move in.
@@ -1436,7 +1611,7 @@ export type Datang = Message<"lampid.pelaporan.v1.Datang"> & {
  * Use `create(DatangSchema)` to create a new message.
  */
 export const DatangSchema: GenMessage<Datang> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 10);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 11);
 
 /**
  * DariLuarNegeri is a return from abroad.
@@ -1464,7 +1639,7 @@ export type DariLuarNegeri = Message<"lampid.pelaporan.v1.DariLuarNegeri"> & {
  * Use `create(DariLuarNegeriSchema)` to create a new message.
  */
 export const DariLuarNegeriSchema: GenMessage<DariLuarNegeri> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 11);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 12);
 
 /**
  * KartuBaru is a family card that is to be made for those who arrive.
@@ -1492,7 +1667,7 @@ export type KartuBaru = Message<"lampid.pelaporan.v1.KartuBaru"> & {
  * Use `create(KartuBaruSchema)` to create a new message.
  */
 export const KartuBaruSchema: GenMessage<KartuBaru> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 12);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 13);
 
 /**
  * Transisi is one event of a report's life: who did what, when, why.
@@ -1555,7 +1730,7 @@ export type Transisi = Message<"lampid.pelaporan.v1.Transisi"> & {
  * Use `create(TransisiSchema)` to create a new message.
  */
 export const TransisiSchema: GenMessage<Transisi> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_laporan, 13);
+  messageDesc(file_lampid_pelaporan_v1_laporan, 14);
 
 /**
  * Jenis is what happened.
@@ -1667,6 +1842,20 @@ export const Transisi_Jenis = {
    * @generated from enum value: JENIS_PERPINDAHAN_KEDALUWARSA = 14;
    */
   PERPINDAHAN_KEDALUWARSA: 14,
+
+  /**
+   * Another report was found to tell of something else.
+   *
+   * @generated from enum value: JENIS_KEMIRIPAN_DISISIHKAN = 20;
+   */
+  KEMIRIPAN_DISISIHKAN: 20,
+
+  /**
+   * It waits for a level past its service target.
+   *
+   * @generated from enum value: JENIS_TERESKALASI = 21;
+   */
+  TERESKALASI: 21,
 } as const;
 
 /**
@@ -1680,5 +1869,5 @@ export type Transisi_Jenis = (typeof Transisi_Jenis)[keyof typeof Transisi_Jenis
  * Describes the enum lampid.pelaporan.v1.Transisi.Jenis.
  */
 export const Transisi_JenisSchema: GenEnum<Transisi_Jenis> = /*@__PURE__*/
-  enumDesc(file_lampid_pelaporan_v1_laporan, 13, 0);
+  enumDesc(file_lampid_pelaporan_v1_laporan, 14, 0);
 

@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file lampid/pelaporan/v1/pelaporan_events.proto.
  */
 export const file_lampid_pelaporan_v1_pelaporan_events: GenFile = /*@__PURE__*/
-  fileDesc("CipsYW1waWQvcGVsYXBvcmFuL3YxL3BlbGFwb3Jhbl9ldmVudHMucHJvdG8SE2xhbXBpZC5wZWxhcG9yYW4udjEijQIKEFBlcnViYWhhbkxhcG9yYW4SDwoHbGFwb3JhbhgBIAEoCRINCgVub21vchgCIAEoCRIxCgVqZW5pcxgDIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pcxIUCgxrb2RlX3dpbGF5YWgYBCABKAkSMwoGc3RhdHVzGAUgASgOMiMubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuLlN0YXR1cxINCgV2ZXJzaRgGIAEoBRIRCgl0ZXJsYW1iYXQYByABKAgSDgoGcGVsYWt1GAggASgJEikKBXdha3R1GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLCg9MYXBvcmFuRGlhanVrYW4SOAoJcGVydWJhaGFuGAEgASgLMiUubGFtcGlkLnBlbGFwb3Jhbi52MS5QZXJ1YmFoYW5MYXBvcmFuIk8KE0xhcG9yYW5EaXZlcmlmaWthc2kSOAoJcGVydWJhaGFuGAEgASgLMiUubGFtcGlkLnBlbGFwb3Jhbi52MS5QZXJ1YmFoYW5MYXBvcmFuIksKD0xhcG9yYW5EaXNhaGthbhI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iTwoTTGFwb3JhbkRpa2VtYmFsaWthbhI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iUgoWTGFwb3JhbkRpYWp1a2FuS2VtYmFsaRI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iSgoOTGFwb3JhbkRpdG9sYWsSOAoJcGVydWJhaGFuGAEgASgLMiUubGFtcGlkLnBlbGFwb3Jhbi52MS5QZXJ1YmFoYW5MYXBvcmFuIk0KEUxhcG9yYW5EaWJhdGFsa2FuEjgKCXBlcnViYWhhbhgBIAEoCzIlLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVydWJhaGFuTGFwb3JhbiJzCg5MYXBvcmFuQmVybGFrdRI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4SJwoEZWZlaxgCIAEoCzIZLmxhbXBpZC5wZWxhcG9yYW4udjEuRWZlayJ4ChNMYXBvcmFuR2FnYWxCZXJsYWt1EjgKCXBlcnViYWhhbhgBIAEoCzIlLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVydWJhaGFuTGFwb3JhbhInCgRlZmVrGAIgASgLMhkubGFtcGlkLnBlbGFwb3Jhbi52MS5FZmVrIkoKDkxhcG9yYW5EaXVsYW5nEjgKCXBlcnViYWhhbhgBIAEoCzIlLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVydWJhaGFuTGFwb3JhbiJNChFMYXBvcmFuRGliZXR1bGthbhI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iSgoOTGFwb3JhbkRpY2FidXQSOAoJcGVydWJhaGFuGAEgASgLMiUubGFtcGlkLnBlbGFwb3Jhbi52MS5QZXJ1YmFoYW5MYXBvcmFuIlEKFVBlcnBpbmRhaGFuRGliYXRhbGthbhI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iUgoWUGVycGluZGFoYW5LZWRhbHV3YXJzYRI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW5iBnByb3RvMw", [file_google_protobuf_timestamp, file_lampid_pelaporan_v1_laporan]);
+  fileDesc("CipsYW1waWQvcGVsYXBvcmFuL3YxL3BlbGFwb3Jhbl9ldmVudHMucHJvdG8SE2xhbXBpZC5wZWxhcG9yYW4udjEijQIKEFBlcnViYWhhbkxhcG9yYW4SDwoHbGFwb3JhbhgBIAEoCRINCgVub21vchgCIAEoCRIxCgVqZW5pcxgDIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pcxIUCgxrb2RlX3dpbGF5YWgYBCABKAkSMwoGc3RhdHVzGAUgASgOMiMubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuLlN0YXR1cxINCgV2ZXJzaRgGIAEoBRIRCgl0ZXJsYW1iYXQYByABKAgSDgoGcGVsYWt1GAggASgJEikKBXdha3R1GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLCg9MYXBvcmFuRGlhanVrYW4SOAoJcGVydWJhaGFuGAEgASgLMiUubGFtcGlkLnBlbGFwb3Jhbi52MS5QZXJ1YmFoYW5MYXBvcmFuIk8KE0xhcG9yYW5EaXZlcmlmaWthc2kSOAoJcGVydWJhaGFuGAEgASgLMiUubGFtcGlkLnBlbGFwb3Jhbi52MS5QZXJ1YmFoYW5MYXBvcmFuIksKD0xhcG9yYW5EaXNhaGthbhI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iTwoTTGFwb3JhbkRpa2VtYmFsaWthbhI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iUgoWTGFwb3JhbkRpYWp1a2FuS2VtYmFsaRI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iSgoOTGFwb3JhbkRpdG9sYWsSOAoJcGVydWJhaGFuGAEgASgLMiUubGFtcGlkLnBlbGFwb3Jhbi52MS5QZXJ1YmFoYW5MYXBvcmFuIk0KEUxhcG9yYW5EaWJhdGFsa2FuEjgKCXBlcnViYWhhbhgBIAEoCzIlLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVydWJhaGFuTGFwb3JhbiJzCg5MYXBvcmFuQmVybGFrdRI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4SJwoEZWZlaxgCIAEoCzIZLmxhbXBpZC5wZWxhcG9yYW4udjEuRWZlayJ4ChNMYXBvcmFuR2FnYWxCZXJsYWt1EjgKCXBlcnViYWhhbhgBIAEoCzIlLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVydWJhaGFuTGFwb3JhbhInCgRlZmVrGAIgASgLMhkubGFtcGlkLnBlbGFwb3Jhbi52MS5FZmVrIkoKDkxhcG9yYW5EaXVsYW5nEjgKCXBlcnViYWhhbhgBIAEoCzIlLmxhbXBpZC5wZWxhcG9yYW4udjEuUGVydWJhaGFuTGFwb3JhbiJNChFMYXBvcmFuRGliZXR1bGthbhI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iSgoOTGFwb3JhbkRpY2FidXQSOAoJcGVydWJhaGFuGAEgASgLMiUubGFtcGlkLnBlbGFwb3Jhbi52MS5QZXJ1YmFoYW5MYXBvcmFuIlEKFVBlcnBpbmRhaGFuRGliYXRhbGthbhI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iUgoWUGVycGluZGFoYW5LZWRhbHV3YXJzYRI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4iTwoTS2VtaXJpcGFuRGlzaXNpaGthbhI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4imQEKEkxhcG9yYW5UZXJlc2thbGFzaRI4CglwZXJ1YmFoYW4YASABKAsyJS5sYW1waWQucGVsYXBvcmFuLnYxLlBlcnViYWhhbkxhcG9yYW4SDAoEZGFyaRgCIAEoCRIKCgJrZRgDIAEoCRIvCgtqYXR1aF90ZW1wbxgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBiBnByb3RvMw", [file_google_protobuf_timestamp, file_lampid_pelaporan_v1_laporan]);
 
 /**
  * PerubahanLaporan is what every event of a report says.
@@ -408,4 +408,68 @@ export type PerpindahanKedaluwarsa = Message<"lampid.pelaporan.v1.PerpindahanKed
  */
 export const PerpindahanKedaluwarsaSchema: GenMessage<PerpindahanKedaluwarsa> = /*@__PURE__*/
   messageDesc(file_lampid_pelaporan_v1_pelaporan_events, 14);
+
+/**
+ * KemiripanDisisihkan: another report was found to tell of something else. Topic laporan-events, key the report's name.
+ *
+ * @generated from message lampid.pelaporan.v1.KemiripanDisisihkan
+ */
+export type KemiripanDisisihkan = Message<"lampid.pelaporan.v1.KemiripanDisisihkan"> & {
+  /**
+   * The report and its transition.
+   *
+   * @generated from field: lampid.pelaporan.v1.PerubahanLaporan perubahan = 1;
+   */
+  perubahan?: PerubahanLaporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.KemiripanDisisihkan.
+ * Use `create(KemiripanDisisihkanSchema)` to create a new message.
+ */
+export const KemiripanDisisihkanSchema: GenMessage<KemiripanDisisihkan> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_events, 15);
+
+/**
+ * LaporanTereskalasi: a report waits for a level past its service target; once for each level. Topic laporan-events, key the
+ * report's name.
+ *
+ * @generated from message lampid.pelaporan.v1.LaporanTereskalasi
+ */
+export type LaporanTereskalasi = Message<"lampid.pelaporan.v1.LaporanTereskalasi"> & {
+  /**
+   * The report and its transition; the acting account is "jadwal".
+   *
+   * @generated from field: lampid.pelaporan.v1.PerubahanLaporan perubahan = 1;
+   */
+  perubahan?: PerubahanLaporan | undefined;
+
+  /**
+   * Role that it waits for: "operator", "supervisor" or "admin_kota".
+   *
+   * @generated from field: string dari = 2;
+   */
+  dari: string;
+
+  /**
+   * Role above it, which should know: "supervisor", "admin_kota" or "admin_pusat".
+   *
+   * @generated from field: string ke = 3;
+   */
+  ke: string;
+
+  /**
+   * When it should have come to its end.
+   *
+   * @generated from field: google.protobuf.Timestamp jatuh_tempo = 4;
+   */
+  jatuhTempo?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.LaporanTereskalasi.
+ * Use `create(LaporanTereskalasiSchema)` to create a new message.
+ */
+export const LaporanTereskalasiSchema: GenMessage<LaporanTereskalasi> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_events, 16);
 

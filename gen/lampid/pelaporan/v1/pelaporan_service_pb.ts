@@ -4,8 +4,8 @@
 // @generated from file lampid/pelaporan/v1/pelaporan_service.proto (package lampid.pelaporan.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.ts";
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
@@ -13,13 +13,13 @@ import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_lampid_option_v1_http } from "../../option/v1/http_pb.ts";
 import type { Efek_Status, IsiLaporan, Laporan, Laporan_Jenis, Laporan_Status, Transisi } from "./laporan_pb.ts";
 import { file_lampid_pelaporan_v1_laporan } from "./laporan_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file lampid/pelaporan/v1/pelaporan_service.proto.
  */
 export const file_lampid_pelaporan_v1_pelaporan_service: GenFile = /*@__PURE__*/
-  fileDesc("CitsYW1waWQvcGVsYXBvcmFuL3YxL3BlbGFwb3Jhbl9zZXJ2aWNlLnByb3RvEhNsYW1waWQucGVsYXBvcmFuLnYxIrEBChRTdWJtaXRMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJFCgxrb2RlX3dpbGF5YWgYAiABKAlCL7pILHIqMiheWzAtOV17Mn1cLlswLTldezJ9XC5bMC05XXsyfVwuWzAtOV17NH0kEjQKA2lzaRgDIAEoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuSXNpTGFwb3JhbkIGukgDyAEBIkYKFVN1Ym1pdExhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIqEBChRWZXJpZnlMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQiRgoVVmVyaWZ5TGFwb3JhblJlc3BvbnNlEi0KB2xhcG9yYW4YASABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4i2wEKFUFwcHJvdmVMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSNwoPbm9tb3Jfa2VwdXR1c2FuGAQgASgJQh66SBtyGRhkMhVeW1xwe0x9XHB7Tn1ccHtQfSBdKiQiRwoWQXBwcm92ZUxhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIpgCChRSZXR1cm5MYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSdQoGYWxhc2FuGAQgASgJQmWAAQG6SF9yXRABGPQDMlZeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7U31ccHtac31cbl0qW1xwe0x9XHB7Tn1dW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7U31ccHtac31cbl0qJCJGChVSZXR1cm5MYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiLZAQoWUmVzdWJtaXRMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSNAoDaXNpGAQgASgLMh8ubGFtcGlkLnBlbGFwb3Jhbi52MS5Jc2lMYXBvcmFuQga6SAPIAQEiSAoXUmVzdWJtaXRMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiKYAgoUUmVqZWN0TGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQiRgoVUmVqZWN0TGFwb3JhblJlc3BvbnNlEi0KB2xhcG9yYW4YASABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4imAIKFENhbmNlbExhcG9yYW5SZXF1ZXN0EhwKCnJlcXVlc3RfaWQYASABKAlCCLpIBXIDsAEBEkgKBG5hbWUYAiABKAlCOrpIN3I1MjNebGFwb3Jhbi9bMC05YS1mXXs4fSgtWzAtOWEtZl17NH0pezN9LVswLTlhLWZdezEyfSQSIQoEZXRhZxgDIAEoCUITukgQcg4yDF5bMC05XXsxLDl9JBJ1CgZhbGFzYW4YBCABKAlCZYABAbpIX3JdEAEY9AMyVl5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtTfVxwe1pzfVxuXSpbXHB7TH1ccHtOfV1bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtTfVxwe1pzfVxuXSokIkYKFUNhbmNlbExhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIoYDChVDb3JyZWN0TGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQSNQoNbm9tb3JfcHV0dXNhbhgFIAEoCUIeukgbchkYZDIVXltccHtMfVxwe059XHB7UH0gXSokEjQKA2lzaRgGIAEoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuSXNpTGFwb3JhbkIGukgDyAEBIkcKFkNvcnJlY3RMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiLPAgoUUmV2b2tlTGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQSNQoNbm9tb3JfcHV0dXNhbhgFIAEoCUIeukgbchkYZDIVXltccHtMfVxwe059XHB7UH0gXSokIkYKFVJldm9rZUxhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIpwCChhDYW5jZWxQZXJwaW5kYWhhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQiSgoZQ2FuY2VsUGVycGluZGFoYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIqIBChVSZWFwcGx5TGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kIkcKFlJlYXBwbHlMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiKbAQoRR2V0TGFwb3JhblJlcXVlc3QSSAoEbmFtZRgBIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBI8CgVhc19vZhgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEbpIDrIBCyIHCP+C0f+vBzIAIkMKEkdldExhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIowDChJMaXN0TGFwb3JhblJlcXVlc3QSVAoMa29kZV93aWxheWFoGAEgASgJQj66SDtyOTI3Xih8SUR8WzAtOV17Mn0oXC5bMC05XXsyfShcLlswLTldezJ9KFwuWzAtOV17NH0pPyk/KT8pJBITCgtrb3Rha19tYXN1axgCIAEoCBI9CgZzdGF0dXMYAyABKA4yIy5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uU3RhdHVzQgi6SAWCAQIQARI7CgVqZW5pcxgEIAEoDjIiLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5KZW5pc0IIukgFggECEAESGwoKdW11cl9kZXRpaxgFIAEoBUIHukgEGgIoABIaCglwYWdlX3NpemUYBiABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgHIAEoCUIIukgFcgMYgAgSOAoEZWZlaxgKIAEoDjIgLmxhbXBpZC5wZWxhcG9yYW4udjEuRWZlay5TdGF0dXNCCLpIBYIBAhABIl0KE0xpc3RMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAMoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkingEKGEdldExhcG9yYW5IaXN0b3J5UmVxdWVzdBJICgRuYW1lGAEgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEhoKCXBhZ2Vfc2l6ZRgCIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxiACCJlChlHZXRMYXBvcmFuSGlzdG9yeVJlc3BvbnNlEi8KCHRyYW5zaXNpGAEgAygLMh0ubGFtcGlkLnBlbGFwb3Jhbi52MS5UcmFuc2lzaRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAky8hAKEFBlbGFwb3JhblNlcnZpY2USjAEKDVN1Ym1pdExhcG9yYW4SKS5sYW1waWQucGVsYXBvcmFuLnYxLlN1Ym1pdExhcG9yYW5SZXF1ZXN0GioubGFtcGlkLnBlbGFwb3Jhbi52MS5TdWJtaXRMYXBvcmFuUmVzcG9uc2UiJKjtGMkBgtPkkwIZOgEqYgdsYXBvcmFuIgsvdjEvbGFwb3JhbhKXAQoNVmVyaWZ5TGFwb3JhbhIpLmxhbXBpZC5wZWxhcG9yYW4udjEuVmVyaWZ5TGFwb3JhblJlcXVlc3QaKi5sYW1waWQucGVsYXBvcmFuLnYxLlZlcmlmeUxhcG9yYW5SZXNwb25zZSIvgtPkkwIpOgEqYgdsYXBvcmFuIhsvdjEve25hbWU9bGFwb3Jhbi8qfTp2ZXJpZnkSmwEKDkFwcHJvdmVMYXBvcmFuEioubGFtcGlkLnBlbGFwb3Jhbi52MS5BcHByb3ZlTGFwb3JhblJlcXVlc3QaKy5sYW1waWQucGVsYXBvcmFuLnYxLkFwcHJvdmVMYXBvcmFuUmVzcG9uc2UiMILT5JMCKjoBKmIHbGFwb3JhbiIcL3YxL3tuYW1lPWxhcG9yYW4vKn06YXBwcm92ZRKXAQoNUmV0dXJuTGFwb3JhbhIpLmxhbXBpZC5wZWxhcG9yYW4udjEuUmV0dXJuTGFwb3JhblJlcXVlc3QaKi5sYW1waWQucGVsYXBvcmFuLnYxLlJldHVybkxhcG9yYW5SZXNwb25zZSIvgtPkkwIpOgEqYgdsYXBvcmFuIhsvdjEve25hbWU9bGFwb3Jhbi8qfTpyZXR1cm4SnwEKD1Jlc3VibWl0TGFwb3JhbhIrLmxhbXBpZC5wZWxhcG9yYW4udjEuUmVzdWJtaXRMYXBvcmFuUmVxdWVzdBosLmxhbXBpZC5wZWxhcG9yYW4udjEuUmVzdWJtaXRMYXBvcmFuUmVzcG9uc2UiMYLT5JMCKzoBKmIHbGFwb3JhbiIdL3YxL3tuYW1lPWxhcG9yYW4vKn06cmVzdWJtaXQSlwEKDVJlamVjdExhcG9yYW4SKS5sYW1waWQucGVsYXBvcmFuLnYxLlJlamVjdExhcG9yYW5SZXF1ZXN0GioubGFtcGlkLnBlbGFwb3Jhbi52MS5SZWplY3RMYXBvcmFuUmVzcG9uc2UiL4LT5JMCKToBKmIHbGFwb3JhbiIbL3YxL3tuYW1lPWxhcG9yYW4vKn06cmVqZWN0EpcBCg1DYW5jZWxMYXBvcmFuEikubGFtcGlkLnBlbGFwb3Jhbi52MS5DYW5jZWxMYXBvcmFuUmVxdWVzdBoqLmxhbXBpZC5wZWxhcG9yYW4udjEuQ2FuY2VsTGFwb3JhblJlc3BvbnNlIi+C0+STAik6ASpiB2xhcG9yYW4iGy92MS97bmFtZT1sYXBvcmFuLyp9OmNhbmNlbBKbAQoOQ29ycmVjdExhcG9yYW4SKi5sYW1waWQucGVsYXBvcmFuLnYxLkNvcnJlY3RMYXBvcmFuUmVxdWVzdBorLmxhbXBpZC5wZWxhcG9yYW4udjEuQ29ycmVjdExhcG9yYW5SZXNwb25zZSIwgtPkkwIqOgEqYgdsYXBvcmFuIhwvdjEve25hbWU9bGFwb3Jhbi8qfTpjb3JyZWN0EpcBCg1SZXZva2VMYXBvcmFuEikubGFtcGlkLnBlbGFwb3Jhbi52MS5SZXZva2VMYXBvcmFuUmVxdWVzdBoqLmxhbXBpZC5wZWxhcG9yYW4udjEuUmV2b2tlTGFwb3JhblJlc3BvbnNlIi+C0+STAik6ASpiB2xhcG9yYW4iGy92MS97bmFtZT1sYXBvcmFuLyp9OnJldm9rZRKuAQoRQ2FuY2VsUGVycGluZGFoYW4SLS5sYW1waWQucGVsYXBvcmFuLnYxLkNhbmNlbFBlcnBpbmRhaGFuUmVxdWVzdBouLmxhbXBpZC5wZWxhcG9yYW4udjEuQ2FuY2VsUGVycGluZGFoYW5SZXNwb25zZSI6gtPkkwI0OgEqYgdsYXBvcmFuIiYvdjEve25hbWU9bGFwb3Jhbi8qfTpjYW5jZWxQZXJwaW5kYWhhbhKbAQoOUmVhcHBseUxhcG9yYW4SKi5sYW1waWQucGVsYXBvcmFuLnYxLlJlYXBwbHlMYXBvcmFuUmVxdWVzdBorLmxhbXBpZC5wZWxhcG9yYW4udjEuUmVhcHBseUxhcG9yYW5SZXNwb25zZSIwgtPkkwIqOgEqYgdsYXBvcmFuIhwvdjEve25hbWU9bGFwb3Jhbi8qfTpyZWFwcGx5EocBCgpHZXRMYXBvcmFuEiYubGFtcGlkLnBlbGFwb3Jhbi52MS5HZXRMYXBvcmFuUmVxdWVzdBonLmxhbXBpZC5wZWxhcG9yYW4udjEuR2V0TGFwb3JhblJlc3BvbnNlIiiQAgGC0+STAh9iB2xhcG9yYW4SFC92MS97bmFtZT1sYXBvcmFuLyp9EngKC0xpc3RMYXBvcmFuEicubGFtcGlkLnBlbGFwb3Jhbi52MS5MaXN0TGFwb3JhblJlcXVlc3QaKC5sYW1waWQucGVsYXBvcmFuLnYxLkxpc3RMYXBvcmFuUmVzcG9uc2UiFpACAYLT5JMCDRILL3YxL2xhcG9yYW4SmwEKEUdldExhcG9yYW5IaXN0b3J5Ei0ubGFtcGlkLnBlbGFwb3Jhbi52MS5HZXRMYXBvcmFuSGlzdG9yeVJlcXVlc3QaLi5sYW1waWQucGVsYXBvcmFuLnYxLkdldExhcG9yYW5IaXN0b3J5UmVzcG9uc2UiJ5ACAYLT5JMCHhIcL3YxL3tuYW1lPWxhcG9yYW4vKn06aGlzdG9yeWIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_lampid_option_v1_http, file_lampid_pelaporan_v1_laporan]);
+  fileDesc("CitsYW1waWQvcGVsYXBvcmFuL3YxL3BlbGFwb3Jhbl9zZXJ2aWNlLnByb3RvEhNsYW1waWQucGVsYXBvcmFuLnYxIrEBChRTdWJtaXRMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJFCgxrb2RlX3dpbGF5YWgYAiABKAlCL7pILHIqMiheWzAtOV17Mn1cLlswLTldezJ9XC5bMC05XXsyfVwuWzAtOV17NH0kEjQKA2lzaRgDIAEoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuSXNpTGFwb3JhbkIGukgDyAEBIkYKFVN1Ym1pdExhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIqEBChRWZXJpZnlMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQiRgoVVmVyaWZ5TGFwb3JhblJlc3BvbnNlEi0KB2xhcG9yYW4YASABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4i2wEKFUFwcHJvdmVMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSNwoPbm9tb3Jfa2VwdXR1c2FuGAQgASgJQh66SBtyGRhkMhVeW1xwe0x9XHB7Tn1ccHtQfSBdKiQiRwoWQXBwcm92ZUxhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIpgCChRSZXR1cm5MYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSdQoGYWxhc2FuGAQgASgJQmWAAQG6SF9yXRABGPQDMlZeW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7U31ccHtac31cbl0qW1xwe0x9XHB7Tn1dW1xwe0x9XHB7TX1ccHtOfVxwe1B9XHB7U31ccHtac31cbl0qJCJGChVSZXR1cm5MYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiLZAQoWUmVzdWJtaXRMYXBvcmFuUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARJICgRuYW1lGAIgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEiEKBGV0YWcYAyABKAlCE7pIEHIOMgxeWzAtOV17MSw5fSQSNAoDaXNpGAQgASgLMh8ubGFtcGlkLnBlbGFwb3Jhbi52MS5Jc2lMYXBvcmFuQga6SAPIAQEiSAoXUmVzdWJtaXRMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiKYAgoUUmVqZWN0TGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQiRgoVUmVqZWN0TGFwb3JhblJlc3BvbnNlEi0KB2xhcG9yYW4YASABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4imAIKFENhbmNlbExhcG9yYW5SZXF1ZXN0EhwKCnJlcXVlc3RfaWQYASABKAlCCLpIBXIDsAEBEkgKBG5hbWUYAiABKAlCOrpIN3I1MjNebGFwb3Jhbi9bMC05YS1mXXs4fSgtWzAtOWEtZl17NH0pezN9LVswLTlhLWZdezEyfSQSIQoEZXRhZxgDIAEoCUITukgQcg4yDF5bMC05XXsxLDl9JBJ1CgZhbGFzYW4YBCABKAlCZYABAbpIX3JdEAEY9AMyVl5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtTfVxwe1pzfVxuXSpbXHB7TH1ccHtOfV1bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtTfVxwe1pzfVxuXSokIkYKFUNhbmNlbExhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIoYDChVDb3JyZWN0TGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQSNQoNbm9tb3JfcHV0dXNhbhgFIAEoCUIeukgbchkYZDIVXltccHtMfVxwe059XHB7UH0gXSokEjQKA2lzaRgGIAEoCzIfLmxhbXBpZC5wZWxhcG9yYW4udjEuSXNpTGFwb3JhbkIGukgDyAEBIkcKFkNvcnJlY3RMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiLPAgoUUmV2b2tlTGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQSNQoNbm9tb3JfcHV0dXNhbhgFIAEoCUIeukgbchkYZDIVXltccHtMfVxwe059XHB7UH0gXSokIkYKFVJldm9rZUxhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIpwCChhDYW5jZWxQZXJwaW5kYWhhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEnUKBmFsYXNhbhgEIAEoCUJlgAEBukhfcl0QARj0AzJWXltccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKltccHtMfVxwe059XVtccHtMfVxwe019XHB7Tn1ccHtQfVxwe1N9XHB7WnN9XG5dKiQiSgoZQ2FuY2VsUGVycGluZGFoYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIqIBChVSZWFwcGx5TGFwb3JhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kIkcKFlJlYXBwbHlMYXBvcmFuUmVzcG9uc2USLQoHbGFwb3JhbhgBIAEoCzIcLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3JhbiLqAgoXRGlzbWlzc0tlbWlyaXBhblJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESSAoEbmFtZRgCIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBIhCgRldGFnGAMgASgJQhO6SBByDjIMXlswLTldezEsOX0kEk0KCWtlbWlyaXBhbhgEIAEoCUI6ukg3cjUyM15sYXBvcmFuL1swLTlhLWZdezh9KC1bMC05YS1mXXs0fSl7M30tWzAtOWEtZl17MTJ9JBJ1CgZhbGFzYW4YBSABKAlCZYABAbpIX3JdEAEY9AMyVl5bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtTfVxwe1pzfVxuXSpbXHB7TH1ccHtOfV1bXHB7TH1ccHtNfVxwe059XHB7UH1ccHtTfVxwe1pzfVxuXSokIkkKGERpc21pc3NLZW1pcmlwYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgASgLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuIpsBChFHZXRMYXBvcmFuUmVxdWVzdBJICgRuYW1lGAEgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEjwKBWFzX29mGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRukgOsgELIgcI/4LR/68HMgAiQwoSR2V0TGFwb3JhblJlc3BvbnNlEi0KB2xhcG9yYW4YASABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4ipwMKEkxpc3RMYXBvcmFuUmVxdWVzdBJUCgxrb2RlX3dpbGF5YWgYASABKAlCPrpIO3I5MjdeKHxJRHxbMC05XXsyfShcLlswLTldezJ9KFwuWzAtOV17Mn0oXC5bMC05XXs0fSk/KT8pPykkEhMKC2tvdGFrX21hc3VrGAIgASgIEj0KBnN0YXR1cxgDIAEoDjIjLmxhbXBpZC5wZWxhcG9yYW4udjEuTGFwb3Jhbi5TdGF0dXNCCLpIBYIBAhABEjsKBWplbmlzGAQgASgOMiIubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuLkplbmlzQgi6SAWCAQIQARIbCgp1bXVyX2RldGlrGAUgASgFQge6SAQaAigAEhoKCXBhZ2Vfc2l6ZRgGIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAcgASgJQgi6SAVyAxiACBI4CgRlZmVrGAogASgOMiAubGFtcGlkLnBlbGFwb3Jhbi52MS5FZmVrLlN0YXR1c0IIukgFggECEAESGQoRdGVybGFtYmF0X2xheWFuYW4YFCABKAgiXQoTTGlzdExhcG9yYW5SZXNwb25zZRItCgdsYXBvcmFuGAEgAygLMhwubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKKAQoYR2V0S2luZXJqYUxhcG9yYW5SZXF1ZXN0ElQKDGtvZGVfd2lsYXlhaBgBIAEoCUI+ukg7cjkyN14ofElEfFswLTldezJ9KFwuWzAtOV17Mn0oXC5bMC05XXsyfShcLlswLTldezR9KT8pPyk/KSQSGAoEaGFyaRgCIAEoBUIKukgHGgUY7gIoACKaAwoZR2V0S2luZXJqYUxhcG9yYW5SZXNwb25zZRJHCgd0aW5na2F0GAEgAygLMjYubGFtcGlkLnBlbGFwb3Jhbi52MS5HZXRLaW5lcmphTGFwb3JhblJlc3BvbnNlLlRpbmdrYXQSEAoIYmVyYWtoaXIYAiABKAUSDQoFdGVwYXQYAyABKAUSEQoJdGVybGFtYmF0GAQgASgFGlIKB1NlYmFyYW4SDgoGanVtbGFoGAEgASgFEhEKCXA1MF9kZXRpaxgCIAEoARIRCglwOTBfZGV0aWsYAyABKAESEQoJcDk1X2RldGlrGAQgASgBGqsBCgdUaW5na2F0Eg0KBXBlcmFuGAEgASgJEkcKB3NlbGVzYWkYAiABKAsyNi5sYW1waWQucGVsYXBvcmFuLnYxLkdldEtpbmVyamFMYXBvcmFuUmVzcG9uc2UuU2ViYXJhbhJICghtZW51bmdndRgDIAEoCzI2LmxhbXBpZC5wZWxhcG9yYW4udjEuR2V0S2luZXJqYUxhcG9yYW5SZXNwb25zZS5TZWJhcmFuIpYCChNXYXRjaExhcG9yYW5SZXF1ZXN0ElQKDGtvZGVfd2lsYXlhaBgBIAEoCUI+ukg7cjkyN14ofElEfFswLTldezJ9KFwuWzAtOV17Mn0oXC5bMC05XXsyfShcLlswLTldezR9KT8pPyk/KSQSEwoLa290YWtfbWFzdWsYAiABKAgSPQoGc3RhdHVzGAMgASgOMiMubGFtcGlkLnBlbGFwb3Jhbi52MS5MYXBvcmFuLlN0YXR1c0IIukgFggECEAESOwoFamVuaXMYBCABKA4yIi5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4uSmVuaXNCCLpIBYIBAhABEhgKBmN1cnNvchgFIAEoCUIIukgFcgMYgAgisgIKFFdhdGNoTGFwb3JhblJlc3BvbnNlEkYKCXBlcnViYWhhbhgBIAEoDjIzLmxhbXBpZC5wZWxhcG9yYW4udjEuV2F0Y2hMYXBvcmFuUmVzcG9uc2UuUGVydWJhaGFuEi0KB2xhcG9yYW4YAiABKAsyHC5sYW1waWQucGVsYXBvcmFuLnYxLkxhcG9yYW4SDgoGY3Vyc29yGAMgASgJIpIBCglQZXJ1YmFoYW4SGQoVUEVSVUJBSEFOX1VOU1BFQ0lGSUVEEAASEQoNUEVSVUJBSEFOX0FEQRABEhMKD1BFUlVCQUhBTl9NQVNVSxACEhUKEVBFUlVCQUhBTl9CRVJVQkFIEAMSFAoQUEVSVUJBSEFOX0tFTFVBUhAEEhUKEVBFUlVCQUhBTl9URVJLSU5JEAUingEKGEdldExhcG9yYW5IaXN0b3J5UmVxdWVzdBJICgRuYW1lGAEgASgJQjq6SDdyNTIzXmxhcG9yYW4vWzAtOWEtZl17OH0oLVswLTlhLWZdezR9KXszfS1bMC05YS1mXXsxMn0kEhoKCXBhZ2Vfc2l6ZRgCIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxiACCJlChlHZXRMYXBvcmFuSGlzdG9yeVJlc3BvbnNlEi8KCHRyYW5zaXNpGAEgAygLMh0ubGFtcGlkLnBlbGFwb3Jhbi52MS5UcmFuc2lzaRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkyuhQKEFBlbGFwb3JhblNlcnZpY2USjAEKDVN1Ym1pdExhcG9yYW4SKS5sYW1waWQucGVsYXBvcmFuLnYxLlN1Ym1pdExhcG9yYW5SZXF1ZXN0GioubGFtcGlkLnBlbGFwb3Jhbi52MS5TdWJtaXRMYXBvcmFuUmVzcG9uc2UiJKjtGMkBgtPkkwIZOgEqYgdsYXBvcmFuIgsvdjEvbGFwb3JhbhKXAQoNVmVyaWZ5TGFwb3JhbhIpLmxhbXBpZC5wZWxhcG9yYW4udjEuVmVyaWZ5TGFwb3JhblJlcXVlc3QaKi5sYW1waWQucGVsYXBvcmFuLnYxLlZlcmlmeUxhcG9yYW5SZXNwb25zZSIvgtPkkwIpOgEqYgdsYXBvcmFuIhsvdjEve25hbWU9bGFwb3Jhbi8qfTp2ZXJpZnkSmwEKDkFwcHJvdmVMYXBvcmFuEioubGFtcGlkLnBlbGFwb3Jhbi52MS5BcHByb3ZlTGFwb3JhblJlcXVlc3QaKy5sYW1waWQucGVsYXBvcmFuLnYxLkFwcHJvdmVMYXBvcmFuUmVzcG9uc2UiMILT5JMCKjoBKmIHbGFwb3JhbiIcL3YxL3tuYW1lPWxhcG9yYW4vKn06YXBwcm92ZRKXAQoNUmV0dXJuTGFwb3JhbhIpLmxhbXBpZC5wZWxhcG9yYW4udjEuUmV0dXJuTGFwb3JhblJlcXVlc3QaKi5sYW1waWQucGVsYXBvcmFuLnYxLlJldHVybkxhcG9yYW5SZXNwb25zZSIvgtPkkwIpOgEqYgdsYXBvcmFuIhsvdjEve25hbWU9bGFwb3Jhbi8qfTpyZXR1cm4SnwEKD1Jlc3VibWl0TGFwb3JhbhIrLmxhbXBpZC5wZWxhcG9yYW4udjEuUmVzdWJtaXRMYXBvcmFuUmVxdWVzdBosLmxhbXBpZC5wZWxhcG9yYW4udjEuUmVzdWJtaXRMYXBvcmFuUmVzcG9uc2UiMYLT5JMCKzoBKmIHbGFwb3JhbiIdL3YxL3tuYW1lPWxhcG9yYW4vKn06cmVzdWJtaXQSlwEKDVJlamVjdExhcG9yYW4SKS5sYW1waWQucGVsYXBvcmFuLnYxLlJlamVjdExhcG9yYW5SZXF1ZXN0GioubGFtcGlkLnBlbGFwb3Jhbi52MS5SZWplY3RMYXBvcmFuUmVzcG9uc2UiL4LT5JMCKToBKmIHbGFwb3JhbiIbL3YxL3tuYW1lPWxhcG9yYW4vKn06cmVqZWN0EpcBCg1DYW5jZWxMYXBvcmFuEikubGFtcGlkLnBlbGFwb3Jhbi52MS5DYW5jZWxMYXBvcmFuUmVxdWVzdBoqLmxhbXBpZC5wZWxhcG9yYW4udjEuQ2FuY2VsTGFwb3JhblJlc3BvbnNlIi+C0+STAik6ASpiB2xhcG9yYW4iGy92MS97bmFtZT1sYXBvcmFuLyp9OmNhbmNlbBKbAQoOQ29ycmVjdExhcG9yYW4SKi5sYW1waWQucGVsYXBvcmFuLnYxLkNvcnJlY3RMYXBvcmFuUmVxdWVzdBorLmxhbXBpZC5wZWxhcG9yYW4udjEuQ29ycmVjdExhcG9yYW5SZXNwb25zZSIwgtPkkwIqOgEqYgdsYXBvcmFuIhwvdjEve25hbWU9bGFwb3Jhbi8qfTpjb3JyZWN0EpcBCg1SZXZva2VMYXBvcmFuEikubGFtcGlkLnBlbGFwb3Jhbi52MS5SZXZva2VMYXBvcmFuUmVxdWVzdBoqLmxhbXBpZC5wZWxhcG9yYW4udjEuUmV2b2tlTGFwb3JhblJlc3BvbnNlIi+C0+STAik6ASpiB2xhcG9yYW4iGy92MS97bmFtZT1sYXBvcmFuLyp9OnJldm9rZRKuAQoRQ2FuY2VsUGVycGluZGFoYW4SLS5sYW1waWQucGVsYXBvcmFuLnYxLkNhbmNlbFBlcnBpbmRhaGFuUmVxdWVzdBouLmxhbXBpZC5wZWxhcG9yYW4udjEuQ2FuY2VsUGVycGluZGFoYW5SZXNwb25zZSI6gtPkkwI0OgEqYgdsYXBvcmFuIiYvdjEve25hbWU9bGFwb3Jhbi8qfTpjYW5jZWxQZXJwaW5kYWhhbhKbAQoOUmVhcHBseUxhcG9yYW4SKi5sYW1waWQucGVsYXBvcmFuLnYxLlJlYXBwbHlMYXBvcmFuUmVxdWVzdBorLmxhbXBpZC5wZWxhcG9yYW4udjEuUmVhcHBseUxhcG9yYW5SZXNwb25zZSIwgtPkkwIqOgEqYgdsYXBvcmFuIhwvdjEve25hbWU9bGFwb3Jhbi8qfTpyZWFwcGx5EqoBChBEaXNtaXNzS2VtaXJpcGFuEiwubGFtcGlkLnBlbGFwb3Jhbi52MS5EaXNtaXNzS2VtaXJpcGFuUmVxdWVzdBotLmxhbXBpZC5wZWxhcG9yYW4udjEuRGlzbWlzc0tlbWlyaXBhblJlc3BvbnNlIjmC0+STAjM6ASpiB2xhcG9yYW4iJS92MS97bmFtZT1sYXBvcmFuLyp9OmRpc21pc3NLZW1pcmlwYW4ShwEKCkdldExhcG9yYW4SJi5sYW1waWQucGVsYXBvcmFuLnYxLkdldExhcG9yYW5SZXF1ZXN0GicubGFtcGlkLnBlbGFwb3Jhbi52MS5HZXRMYXBvcmFuUmVzcG9uc2UiKJACAYLT5JMCH2IHbGFwb3JhbhIUL3YxL3tuYW1lPWxhcG9yYW4vKn0SeAoLTGlzdExhcG9yYW4SJy5sYW1waWQucGVsYXBvcmFuLnYxLkxpc3RMYXBvcmFuUmVxdWVzdBooLmxhbXBpZC5wZWxhcG9yYW4udjEuTGlzdExhcG9yYW5SZXNwb25zZSIWkAIBgtPkkwINEgsvdjEvbGFwb3JhbhKSAQoRR2V0S2luZXJqYUxhcG9yYW4SLS5sYW1waWQucGVsYXBvcmFuLnYxLkdldEtpbmVyamFMYXBvcmFuUmVxdWVzdBouLmxhbXBpZC5wZWxhcG9yYW4udjEuR2V0S2luZXJqYUxhcG9yYW5SZXNwb25zZSIekAIBgtPkkwIVEhMvdjEvbGFwb3JhbjpraW5lcmphEoMBCgxXYXRjaExhcG9yYW4SKC5sYW1waWQucGVsYXBvcmFuLnYxLldhdGNoTGFwb3JhblJlcXVlc3QaKS5sYW1waWQucGVsYXBvcmFuLnYxLldhdGNoTGFwb3JhblJlc3BvbnNlIhyQAgGC0+STAhMSES92MS9sYXBvcmFuOndhdGNoMAESmwEKEUdldExhcG9yYW5IaXN0b3J5Ei0ubGFtcGlkLnBlbGFwb3Jhbi52MS5HZXRMYXBvcmFuSGlzdG9yeVJlcXVlc3QaLi5sYW1waWQucGVsYXBvcmFuLnYxLkdldExhcG9yYW5IaXN0b3J5UmVzcG9uc2UiJ5ACAYLT5JMCHhIcL3YxL3tuYW1lPWxhcG9yYW4vKn06aGlzdG9yeWIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_lampid_option_v1_http, file_lampid_pelaporan_v1_laporan]);
 
 /**
  * SubmitLaporanRequest is a new report.
@@ -715,6 +715,76 @@ export const ReapplyLaporanResponseSchema: GenMessage<ReapplyLaporanResponse> = 
   messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 21);
 
 /**
+ * DismissKemiripanRequest names a report and the version that the decision is about.
+ *
+ * @generated from message lampid.pelaporan.v1.DismissKemiripanRequest
+ */
+export type DismissKemiripanRequest = Message<"lampid.pelaporan.v1.DismissKemiripanRequest"> & {
+  /**
+   * Idempotency key, a UUID: the same id gives the first answer again (AIP-155). Required.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * "laporan/{uuid}". Required.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The etag of the report as the caller has seen it. Required.
+   *
+   * @generated from field: string etag = 3;
+   */
+  etag: string;
+
+  /**
+   * The other report, one of laporan.kemiripan: "laporan/{uuid}". Required.
+   *
+   * @generated from field: string kemiripan = 4;
+   */
+  kemiripan: string;
+
+  /**
+   * Why. Required, at most 500 characters, one letter or digit at least.
+   *
+   * @generated from field: string alasan = 5;
+   */
+  alasan: string;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.DismissKemiripanRequest.
+ * Use `create(DismissKemiripanRequestSchema)` to create a new message.
+ */
+export const DismissKemiripanRequestSchema: GenMessage<DismissKemiripanRequest> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 22);
+
+/**
+ * DismissKemiripanResponse carries the report.
+ *
+ * @generated from message lampid.pelaporan.v1.DismissKemiripanResponse
+ */
+export type DismissKemiripanResponse = Message<"lampid.pelaporan.v1.DismissKemiripanResponse"> & {
+  /**
+   * The report after the transition.
+   *
+   * @generated from field: lampid.pelaporan.v1.Laporan laporan = 1;
+   */
+  laporan?: Laporan | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.DismissKemiripanResponse.
+ * Use `create(DismissKemiripanResponseSchema)` to create a new message.
+ */
+export const DismissKemiripanResponseSchema: GenMessage<DismissKemiripanResponse> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 23);
+
+/**
  * GetLaporanRequest names a report.
  *
  * @generated from message lampid.pelaporan.v1.GetLaporanRequest
@@ -740,7 +810,7 @@ export type GetLaporanRequest = Message<"lampid.pelaporan.v1.GetLaporanRequest">
  * Use `create(GetLaporanRequestSchema)` to create a new message.
  */
 export const GetLaporanRequestSchema: GenMessage<GetLaporanRequest> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 22);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 24);
 
 /**
  * GetLaporanResponse carries the report.
@@ -761,7 +831,7 @@ export type GetLaporanResponse = Message<"lampid.pelaporan.v1.GetLaporanResponse
  * Use `create(GetLaporanResponseSchema)` to create a new message.
  */
 export const GetLaporanResponseSchema: GenMessage<GetLaporanResponse> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 23);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 25);
 
 /**
  * ListLaporanRequest says which reports.
@@ -825,6 +895,13 @@ export type ListLaporanRequest = Message<"lampid.pelaporan.v1.ListLaporanRequest
    * @generated from field: lampid.pelaporan.v1.Efek.Status efek = 10;
    */
   efek: Efek_Status;
+
+  /**
+   * Only reports that wait past their service target (jatuh_tempo).
+   *
+   * @generated from field: bool terlambat_layanan = 20;
+   */
+  terlambatLayanan: boolean;
 };
 
 /**
@@ -832,7 +909,7 @@ export type ListLaporanRequest = Message<"lampid.pelaporan.v1.ListLaporanRequest
  * Use `create(ListLaporanRequestSchema)` to create a new message.
  */
 export const ListLaporanRequestSchema: GenMessage<ListLaporanRequest> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 24);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 26);
 
 /**
  * ListLaporanResponse is one page of reports.
@@ -860,7 +937,301 @@ export type ListLaporanResponse = Message<"lampid.pelaporan.v1.ListLaporanRespon
  * Use `create(ListLaporanResponseSchema)` to create a new message.
  */
 export const ListLaporanResponseSchema: GenMessage<ListLaporanResponse> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 25);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 27);
+
+/**
+ * GetKinerjaLaporanRequest says of where and when.
+ *
+ * @generated from message lampid.pelaporan.v1.GetKinerjaLaporanRequest
+ */
+export type GetKinerjaLaporanRequest = Message<"lampid.pelaporan.v1.GetKinerjaLaporanRequest"> & {
+  /**
+   * Wilayah, any level; "ID" is the nation. Default: the caller's own.
+   *
+   * @generated from field: string kode_wilayah = 1;
+   */
+  kodeWilayah: string;
+
+  /**
+   * What was done in so many days until now. Default 30, at most 366.
+   *
+   * @generated from field: int32 hari = 2;
+   */
+  hari: number;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.GetKinerjaLaporanRequest.
+ * Use `create(GetKinerjaLaporanRequestSchema)` to create a new message.
+ */
+export const GetKinerjaLaporanRequestSchema: GenMessage<GetKinerjaLaporanRequest> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 28);
+
+/**
+ * GetKinerjaLaporanResponse has each level and the service target.
+ *
+ * @generated from message lampid.pelaporan.v1.GetKinerjaLaporanResponse
+ */
+export type GetKinerjaLaporanResponse = Message<"lampid.pelaporan.v1.GetKinerjaLaporanResponse"> & {
+  /**
+   * The levels, from the kelurahan up.
+   *
+   * @generated from field: repeated lampid.pelaporan.v1.GetKinerjaLaporanResponse.Tingkat tingkat = 1;
+   */
+  tingkat: GetKinerjaLaporanResponse_Tingkat[];
+
+  /**
+   * Reports approved, rejected or cancelled in that time.
+   *
+   * @generated from field: int32 berakhir = 2;
+   */
+  berakhir: number;
+
+  /**
+   * Those of them that ended within the service target.
+   *
+   * @generated from field: int32 tepat = 3;
+   */
+  tepat: number;
+
+  /**
+   * Reports that wait past it now.
+   *
+   * @generated from field: int32 terlambat = 4;
+   */
+  terlambat: number;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.GetKinerjaLaporanResponse.
+ * Use `create(GetKinerjaLaporanResponseSchema)` to create a new message.
+ */
+export const GetKinerjaLaporanResponseSchema: GenMessage<GetKinerjaLaporanResponse> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 29);
+
+/**
+ * Sebaran is how waiting times are spread; zeros where there are none.
+ *
+ * @generated from message lampid.pelaporan.v1.GetKinerjaLaporanResponse.Sebaran
+ */
+export type GetKinerjaLaporanResponse_Sebaran = Message<"lampid.pelaporan.v1.GetKinerjaLaporanResponse.Sebaran"> & {
+  /**
+   * How many.
+   *
+   * @generated from field: int32 jumlah = 1;
+   */
+  jumlah: number;
+
+  /**
+   * Seconds that half of them do not exceed.
+   *
+   * @generated from field: double p50_detik = 2;
+   */
+  p50Detik: number;
+
+  /**
+   * Seconds that nine of ten do not exceed.
+   *
+   * @generated from field: double p90_detik = 3;
+   */
+  p90Detik: number;
+
+  /**
+   * Seconds that nineteen of twenty do not exceed.
+   *
+   * @generated from field: double p95_detik = 4;
+   */
+  p95Detik: number;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.GetKinerjaLaporanResponse.Sebaran.
+ * Use `create(GetKinerjaLaporanResponse_SebaranSchema)` to create a new message.
+ */
+export const GetKinerjaLaporanResponse_SebaranSchema: GenMessage<GetKinerjaLaporanResponse_Sebaran> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 29, 0);
+
+/**
+ * Tingkat is one level.
+ *
+ * @generated from message lampid.pelaporan.v1.GetKinerjaLaporanResponse.Tingkat
+ */
+export type GetKinerjaLaporanResponse_Tingkat = Message<"lampid.pelaporan.v1.GetKinerjaLaporanResponse.Tingkat"> & {
+  /**
+   * Role: "operator" for returned reports, "supervisor" for submitted, "admin_kota" for verified ones.
+   *
+   * @generated from field: string peran = 1;
+   */
+  peran: string;
+
+  /**
+   * Waits that ended because the level acted, or the report was cancelled.
+   *
+   * @generated from field: lampid.pelaporan.v1.GetKinerjaLaporanResponse.Sebaran selesai = 2;
+   */
+  selesai?: GetKinerjaLaporanResponse_Sebaran | undefined;
+
+  /**
+   * Waits that go on.
+   *
+   * @generated from field: lampid.pelaporan.v1.GetKinerjaLaporanResponse.Sebaran menunggu = 3;
+   */
+  menunggu?: GetKinerjaLaporanResponse_Sebaran | undefined;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.GetKinerjaLaporanResponse.Tingkat.
+ * Use `create(GetKinerjaLaporanResponse_TingkatSchema)` to create a new message.
+ */
+export const GetKinerjaLaporanResponse_TingkatSchema: GenMessage<GetKinerjaLaporanResponse_Tingkat> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 29, 1);
+
+/**
+ * WatchLaporanRequest says which reports; the fields are those of ListLaporanRequest.
+ *
+ * @generated from message lampid.pelaporan.v1.WatchLaporanRequest
+ */
+export type WatchLaporanRequest = Message<"lampid.pelaporan.v1.WatchLaporanRequest"> & {
+  /**
+   * Wilayah, any level; "ID" is the nation. Default: the caller's own.
+   *
+   * @generated from field: string kode_wilayah = 1;
+   */
+  kodeWilayah: string;
+
+  /**
+   * Only what waits for the caller's level. status must be unset then.
+   *
+   * @generated from field: bool kotak_masuk = 2;
+   */
+  kotakMasuk: boolean;
+
+  /**
+   * Only reports that stand there. Default: all.
+   *
+   * @generated from field: lampid.pelaporan.v1.Laporan.Status status = 3;
+   */
+  status: Laporan_Status;
+
+  /**
+   * Only reports of this jenis. Default: all.
+   *
+   * @generated from field: lampid.pelaporan.v1.Laporan.Jenis jenis = 4;
+   */
+  jenis: Laporan_Jenis;
+
+  /**
+   * cursor of the last answer that arrived: what has changed since is told, and not what was there; the other fields must be as
+   * they were then. Returns INVALID_ARGUMENT if not. Default: from now on.
+   *
+   * @generated from field: string cursor = 5;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.WatchLaporanRequest.
+ * Use `create(WatchLaporanRequestSchema)` to create a new message.
+ */
+export const WatchLaporanRequestSchema: GenMessage<WatchLaporanRequest> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 30);
+
+/**
+ * WatchLaporanResponse is one report of the list, and what became of it.
+ *
+ * @generated from message lampid.pelaporan.v1.WatchLaporanResponse
+ */
+export type WatchLaporanResponse = Message<"lampid.pelaporan.v1.WatchLaporanResponse"> & {
+  /**
+   * What became of it.
+   *
+   * @generated from field: lampid.pelaporan.v1.WatchLaporanResponse.Perubahan perubahan = 1;
+   */
+  perubahan: WatchLaporanResponse_Perubahan;
+
+  /**
+   * The report after it, without isi, alasan and kemiripan; absent of TERKINI.
+   *
+   * @generated from field: lampid.pelaporan.v1.Laporan laporan = 2;
+   */
+  laporan?: Laporan | undefined;
+
+  /**
+   * Where to begin again after this answer; empty among those that are there at the start.
+   *
+   * @generated from field: string cursor = 3;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message lampid.pelaporan.v1.WatchLaporanResponse.
+ * Use `create(WatchLaporanResponseSchema)` to create a new message.
+ */
+export const WatchLaporanResponseSchema: GenMessage<WatchLaporanResponse> = /*@__PURE__*/
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 31);
+
+/**
+ * Perubahan is what became of it.
+ *
+ * @generated from enum lampid.pelaporan.v1.WatchLaporanResponse.Perubahan
+ */
+export const WatchLaporanResponse_Perubahan = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: PERUBAHAN_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * It is there at the start.
+   *
+   * @generated from enum value: PERUBAHAN_ADA = 1;
+   */
+  ADA: 1,
+
+  /**
+   * It has come into the list.
+   *
+   * @generated from enum value: PERUBAHAN_MASUK = 2;
+   */
+  MASUK: 2,
+
+  /**
+   * It is still in the list, and has changed.
+   *
+   * @generated from enum value: PERUBAHAN_BERUBAH = 3;
+   */
+  BERUBAH: 3,
+
+  /**
+   * It has left the list.
+   *
+   * @generated from enum value: PERUBAHAN_KELUAR = 4;
+   */
+  KELUAR: 4,
+
+  /**
+   * No report: all that was there at the start, and all that has changed so far, has been told.
+   *
+   * @generated from enum value: PERUBAHAN_TERKINI = 5;
+   */
+  TERKINI: 5,
+} as const;
+
+/**
+ * Perubahan is what became of it.
+ *
+ * @generated from enum lampid.pelaporan.v1.WatchLaporanResponse.Perubahan
+ */
+export type WatchLaporanResponse_Perubahan = (typeof WatchLaporanResponse_Perubahan)[keyof typeof WatchLaporanResponse_Perubahan] | UnknownEnum;
+
+/**
+ * Describes the enum lampid.pelaporan.v1.WatchLaporanResponse.Perubahan.
+ */
+export const WatchLaporanResponse_PerubahanSchema: GenEnum<WatchLaporanResponse_Perubahan> = /*@__PURE__*/
+  enumDesc(file_lampid_pelaporan_v1_pelaporan_service, 31, 0);
 
 /**
  * GetLaporanHistoryRequest names a report.
@@ -895,7 +1266,7 @@ export type GetLaporanHistoryRequest = Message<"lampid.pelaporan.v1.GetLaporanHi
  * Use `create(GetLaporanHistoryRequestSchema)` to create a new message.
  */
 export const GetLaporanHistoryRequestSchema: GenMessage<GetLaporanHistoryRequest> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 26);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 32);
 
 /**
  * GetLaporanHistoryResponse is one page of events.
@@ -923,7 +1294,7 @@ export type GetLaporanHistoryResponse = Message<"lampid.pelaporan.v1.GetLaporanH
  * Use `create(GetLaporanHistoryResponseSchema)` to create a new message.
  */
 export const GetLaporanHistoryResponseSchema: GenMessage<GetLaporanHistoryResponse> = /*@__PURE__*/
-  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 27);
+  messageDesc(file_lampid_pelaporan_v1_pelaporan_service, 33);
 
 /**
  * PelaporanService takes reports of births, deaths and moves, and leads each through approval: an operator of a kelurahan
@@ -951,6 +1322,7 @@ export const PelaporanService: GenService<{
   },
   /**
    * VerifyLaporan passes a submitted report on to the kota/kabupaten. For a supervisor of its kecamatan.
+   * Returns FAILED_PRECONDITION with ErrorInfo KEMIRIPAN_OPEN while a report like it is not dismissed.
    *
    * @generated from rpc lampid.pelaporan.v1.PelaporanService.VerifyLaporan
    */
@@ -1058,6 +1430,17 @@ export const PelaporanService: GenService<{
     output: typeof ReapplyLaporanResponseSchema;
   },
   /**
+   * DismissKemiripan says that another report tells of something else. For a supervisor of its kecamatan, who decides on it.
+   * Returns FAILED_PRECONDITION with ErrorInfo KEMIRIPAN_DISMISSED if that was said before.
+   *
+   * @generated from rpc lampid.pelaporan.v1.PelaporanService.DismissKemiripan
+   */
+  dismissKemiripan: {
+    methodKind: "unary";
+    input: typeof DismissKemiripanRequestSchema;
+    output: typeof DismissKemiripanResponseSchema;
+  },
+  /**
    * GetLaporan reads a report, as it is or as it was. The reading is audited.
    * Returns NOT_FOUND if there is none, or was none at that time.
    *
@@ -1077,6 +1460,27 @@ export const PelaporanService: GenService<{
     methodKind: "unary";
     input: typeof ListLaporanRequestSchema;
     output: typeof ListLaporanResponseSchema;
+  },
+  /**
+   * GetKinerjaLaporan says how long reports of a wilayah waited for each level, and wait now.
+   *
+   * @generated from rpc lampid.pelaporan.v1.PelaporanService.GetKinerjaLaporan
+   */
+  getKinerjaLaporan: {
+    methodKind: "unary";
+    input: typeof GetKinerjaLaporanRequestSchema;
+    output: typeof GetKinerjaLaporanResponseSchema;
+  },
+  /**
+   * WatchLaporan streams a list of reports: first those that are there, at most 500, then each change of it as it happens, whichever
+   * process of the mesh it came through. Returns UNAVAILABLE when too many watch.
+   *
+   * @generated from rpc lampid.pelaporan.v1.PelaporanService.WatchLaporan
+   */
+  watchLaporan: {
+    methodKind: "server_streaming";
+    input: typeof WatchLaporanRequestSchema;
+    output: typeof WatchLaporanResponseSchema;
   },
   /**
    * GetLaporanHistory reads the events of a report, the first first. The reading is audited. Returns NOT_FOUND if there is

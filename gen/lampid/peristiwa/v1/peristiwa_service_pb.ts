@@ -340,9 +340,12 @@ export const PeristiwaService: GenService<{
   /**
    * ApplyPeristiwa lets a report, or what became of it later, take effect: exactly once, for the same id gives the first
    * answer again, for ever. Returns ABORTED if the id was used with another body, and FAILED_PRECONDITION with ErrorInfo and
-   * PreconditionFailure where the registry does not allow it (NIK_UNKNOWN, NOT_ALIVE, NOT_IN_KK, KK_UNKNOWN, KK_CLOSED,
-   * KK_WILAYAH, IN_TRANSIT, SURAT_PINDAH_UNKNOWN, SURAT_PINDAH_CLOSED, NOT_ABROAD, MOVED_ON ...): nothing has changed then, and a person has
-   * to look at it.
+   * PreconditionFailure where the registry does not allow it: nothing has changed then, and a person has to look at it.
+   * Residents: NIK_UNKNOWN, NOT_ALIVE, IN_TRANSIT, ABROAD, NOT_ABROAD, NOT_IN_KK, RESIDENT_WILAYAH; family cards: KK_UNKNOWN,
+   * KK_CLOSED, KK_WILAYAH, KEPALA_NOT_ARRIVING; births: BIRTH_DATE, BIRTH_REGISTERED; moves: WILAYAH_UNKNOWN, SURAT_PINDAH_UNKNOWN,
+   * SURAT_PINDAH_CLOSED, SURAT_PINDAH_TUJUAN; what becomes of a report: ALREADY_APPLIED, NOT_APPLIED, REVOKED, FORM_CHANGED,
+   * NEEDS_REVOCATION, MOVED_ON. Returns RESOURCE_EXHAUSTED after serial 9999 of a NIK or a nomor KK, and UNAVAILABLE while
+   * others keep changing the family: the same request may be made again.
    *
    * @generated from rpc lampid.peristiwa.v1.PeristiwaService.ApplyPeristiwa
    */

@@ -1,6 +1,5 @@
 // A birth: the child joins the family card as anak.
 import { isRealDate } from "../nik.ts";
-import { successorOf } from "../retired-wilayah.ts";
 import { type Efek, efekOf, KOMPONEN, type Putusan } from "./efek.ts";
 import {
   draftOf,
@@ -14,7 +13,7 @@ import {
   SHDK,
   STATUS,
 } from "./keadaan.ts";
-import { cardRefusal, ditolak } from "./penolakan.ts";
+import { cardRefusal, ditolak, type Penolakan } from "./penolakan.ts";
 
 export type Kelahiran = {
   jenisKelamin: number;
@@ -25,7 +24,7 @@ export type Kelahiran = {
   nomorKk: string;
 };
 
-export type EfekKelahiran = Efek & { anak: Penduduk; ibu: Penduduk | undefined; ayah: Penduduk | undefined };
+export type EfekKelahiran = Efek & { anak: Penduduk; ibu: Penduduk | undefined };
 
 /** @param id of the child. @param today of the approval, ISO 8601. */
 export function decideKelahiran(
@@ -33,17 +32,12 @@ export function decideKelahiran(
   kelahiran: Kelahiran,
   { id, kelurahan, today }: { id: string; kelurahan: string; today: string },
 ): Putusan<EfekKelahiran> {
-  const { tanggalLahir, nikIbu, nikAyah, nomorKk } = kelahiran;
-  if (!isRealDate(tanggalLahir) || tanggalLahir > today) return ditolak("BIRTH_DATE", "tanggal_lahir");
-  if (successorOf(kelurahan.slice(0, 8))) return ditolak("WILAYAH_RETIRED", "kode_wilayah");
+  const { tanggalLahir, nikIbu, nomorKk } = kelahiran;
+  const wrong = checkKelahiran(before, kelahiran, today);
+  if (wrong) return { ok: false, penolakan: wrong };
   const kartu = findByNomorKk(before, nomorKk);
   const refusal = cardRefusal(before, kartu, kelurahan);
   if (refusal || !kartu) return ditolak(refusal ?? "KK_UNKNOWN", "nomor_kk");
-  // Known is enough: a mother may have died in childbed, a father before.
-  const ibu = findByNik(before, nikIbu);
-  if (nikIbu !== "" && !isKnown(ibu)) return ditolak("NIK_UNKNOWN", "nik_ibu");
-  const ayah = findByNik(before, nikAyah);
-  if (nikAyah !== "" && !isKnown(ayah)) return ditolak("NIK_UNKNOWN", "nik_ayah");
 
   // A card has no RT and RW of its own.
   const { rt, rw } = headOf(before, kartu.id) ?? membersOf(before, kartu.id)[0]!;
@@ -64,9 +58,25 @@ export function decideKelahiran(
   const draft = draftOf(before);
   draft.penduduk.set(id, anak);
   const efek = efekOf(before, draft, { minus: KOMPONEN.lahir, plus: KOMPONEN.lahir });
-  return { ok: true, value: { ...efek, anak, ibu, ayah } };
+  return { ok: true, value: { ...efek, anak, ibu: findByNik(before, nikIbu) } };
 }
 
+/** What of a birth must hold whether it is reported or corrected. */
+export function checkKelahiran(
+  before: Keadaan,
+  { tanggalLahir, nikIbu, nikAyah }: Pick<Kelahiran, "tanggalLahir" | "nikIbu" | "nikAyah">,
+  today: string,
+): Penolakan | undefined {
+  if (!isRealDate(tanggalLahir) || tanggalLahir > today)
+    return { sebab: "BIRTH_DATE", subjek: "tanggal_lahir" };
+  if (nikIbu !== "" && !isKnown(findByNik(before, nikIbu)))
+    return { sebab: "NIK_UNKNOWN", subjek: "nik_ibu" };
+  if (nikAyah !== "" && !isKnown(findByNik(before, nikAyah)))
+    return { sebab: "NIK_UNKNOWN", subjek: "nik_ayah" };
+  return undefined;
+}
+
+/** Known is enough: a mother may have died in childbed, a father before. */
 function isKnown(penduduk: Penduduk | undefined): boolean {
   return penduduk !== undefined && penduduk.status !== STATUS.ditutup;
 }

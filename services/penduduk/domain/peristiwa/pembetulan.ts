@@ -1,8 +1,8 @@
 // A correction of a report that took effect: what of it means something to the registry.
-import { isRealDate } from "../nik.ts";
 import { type Efek, efekOf, KOMPONEN, type Putusan } from "./efek.ts";
 import type { Jejak } from "./jejak.ts";
-import { change, draftOf, findByNik, findByNomorKk, type Keadaan, membersOf } from "./keadaan.ts";
+import { change, draftOf, findByNomorKk, type Keadaan, membersOf } from "./keadaan.ts";
+import { checkKelahiran } from "./kelahiran.ts";
 import { hasMovedOn } from "./pencabutan.ts";
 import { cardRefusal, ditolak } from "./penolakan.ts";
 import { kelasOf, type Pindah, residenceIn } from "./pindah.ts";
@@ -24,10 +24,9 @@ export function decidePembetulanKelahiran(
   sesudah: LetakKelahiran,
   { kelurahan, today }: { kelurahan: string; today: string },
 ): Putusan {
-  const { nomorKk, tanggalLahir, nikIbu, nikAyah } = sesudah;
-  if (!isRealDate(tanggalLahir) || tanggalLahir > today) return ditolak("BIRTH_DATE", "tanggal_lahir");
-  if (nikIbu !== "" && !findByNik(before, nikIbu)) return ditolak("NIK_UNKNOWN", "nik_ibu");
-  if (nikAyah !== "" && !findByNik(before, nikAyah)) return ditolak("NIK_UNKNOWN", "nik_ayah");
+  const { nomorKk } = sesudah;
+  const wrong = checkKelahiran(before, sesudah, today);
+  if (wrong) return { ok: false, penolakan: wrong };
   const draft = draftOf(before);
   if (nomorKk !== sebelum.nomorKk) {
     const moved = hasMovedOn(before, jejak);

@@ -14,7 +14,6 @@ export const penolakan = {
   KK_CLOSED: "nobody is left in this family card",
   KK_WILAYAH: "the family card is not of the kelurahan that reports",
   WILAYAH_UNKNOWN: "a wilayah in the report is in no list of wilayah",
-  WILAYAH_RETIRED: "the kecamatan code is retired and gets no new NIK",
   BIRTH_DATE: "the date of birth is none of the calendar up to the approval",
   BIRTH_REGISTERED: "this child of the mother, by date and order of birth, is registered already",
   KEPALA_NOT_ARRIVING: "the head of the new family card is not among those who arrive",
