@@ -1,21 +1,25 @@
 // What approved reports do to the registry, end to end over REST, while the registry is stopped and killed in between.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
 import type { Mesh } from "../../services/mesh/mesh.ts";
+import { ROOT } from "../../services/mesh/processes.ts";
 import { eventually } from "../harness/eventually.ts";
 import { openSql, type Sql } from "../harness/ledger.ts";
-import { isCluster, startTestMesh } from "../harness/mesh.ts";
+import { startTestMesh } from "../harness/mesh.ts";
 import { residents, testSeed } from "../harness/residents.ts";
 import { login, type RestClient, restClient } from "../harness/rest.ts";
 
-/** Cibinong in Kabupaten Bogor, and a desa in Kabupaten Sukabumi. */
+/** Cibinong in Kabupaten Bogor, and Soreang in Kabupaten Bandung. */
 const BOGOR = { kelurahan: "32.01.01.1006", operator: "operator", supervisor: "supervisor", kota: "kota" };
-const SUKABUMI = {
-  kelurahan: "32.02.01.2002",
-  operator: "operator-sukabumi",
-  supervisor: "supervisor-sukabumi",
-  kota: "kota-sukabumi",
+const BANDUNG = {
+  kelurahan: "32.04.37.2001",
+  operator: "operator3",
+  supervisor: "supervisor3",
+  kota: "kota2",
 };
 type Place = typeof BOGOR;
 type Laporan = {
@@ -26,6 +30,7 @@ type Laporan = {
 };
 type Member = { nik: string; shdk: string; penduduk: string };
 
+const run = promisify(execFile);
 const newResident = residents(testSeed(), "lampid-effects");
 const tokens = new Map<string, string>();
 let mesh: Mesh;
@@ -36,28 +41,11 @@ before(async () => {
   mesh = await startTestMesh({}, { maxRestartDelayMs: 500 });
   sql = openSql(mesh);
   call = restClient(mesh.urls.gateway!);
-  if (!isCluster()) await seedSukabumi();
 });
 after(async () => {
   await sql?.close();
   await mesh?.stop();
 });
-
-/** The demo accounts are of one kabupaten; the other's officers have their password. */
-async function seedSukabumi(): Promise<void> {
-  for (const [role, username, wilayah] of [
-    ["operator", SUKABUMI.operator, SUKABUMI.kelurahan],
-    ["supervisor", SUKABUMI.supervisor, "32.02.01"],
-    ["admin_kota", SUKABUMI.kota, "32.02"],
-  ]) {
-    await sql.rows(
-      "auth",
-      `insert into account (username, role, wilayah, password_hash)
-       select $1, $2, $3, password_hash from account where username = 'operator'`,
-      [username, role, wilayah],
-    );
-  }
-}
 
 async function as(username: string): Promise<string> {
   const known = tokens.get(username) ?? (await login(mesh.urls.gateway!, username));
@@ -160,7 +148,7 @@ const pindah = ({ nomorKk }: { nomorKk: string }, nik: string[] = []) => ({
   pindah: {
     nomorKk,
     nik,
-    kodeWilayahTujuan: SUKABUMI.kelurahan,
+    kodeWilayahTujuan: BANDUNG.kelurahan,
     alamatTujuan: "Jl. Siliwangi 7",
     klasifikasi: "KLASIFIKASI_ANTAR_KABUPATEN",
     alasan: "ALASAN_PINDAH_PEKERJAAN",
@@ -273,20 +261,16 @@ describe("a move to another kabupaten", () => {
     assert.deepEqual(niks(await membersOf(home.name)), niks(before));
   });
 
-  test("ends with the report of their arrival, after which nothing is called off", {
-    skip: isCluster() && "accounts of a second kabupaten are seeded into the embedded issuer",
-  }, async () => {
+  test("ends with the report of their arrival, after which nothing is called off", async () => {
     const home = await family("KEPALA_KELUARGA", "ISTRI");
     const left = await inEffect(await approved(pindah(home)));
     const datang = {
       nomorSkpwni: left.efek.nomorSuratPindah,
       kartuBaru: { nikKepala: home.niks[0], alamat: "Jl. Siliwangi 7" },
     };
-    const arrived = await inEffect(await approved({ datang }, SUKABUMI), SUKABUMI);
+    const arrived = await inEffect(await approved({ datang }, BANDUNG), BANDUNG);
     const cards = arrived.efek.kartuKeluarga as string[];
-    const members = (
-      await Promise.all(cards.map((card) => membersOf(card, SUKABUMI).catch(() => [])))
-    ).flat();
+    const members = (await Promise.all(cards.map((card) => membersOf(card, BANDUNG).catch(() => [])))).flat();
     assert.deepEqual(members.map(({ nik }) => nik).sort(), home.niks.toSorted());
     const late = await answered(
       await transition("cancelPerpindahan", left, BOGOR.kota, { alasan: "Terlambat" }),
@@ -327,4 +311,19 @@ test("while the registry is frozen and killed, approvals go on, and each takes e
   }
   assert.equal(children.size, 6);
   for (const { name } of homes) assert.equal((await membersOf(name)).length, 5);
+});
+
+test("npm run demo tells its story, and leaves registry, events and ledger in agreement", async () => {
+  const env = { ...process.env, LAMPID_DATA_DIR: mesh.dataDir };
+  const { stdout } = await run(process.execPath, [join(ROOT, "services/mesh/demo.ts")], { env });
+  for (const [scene, last] of [
+    ["A birth", /NIK 320101\*{8}\d\d for Dewi Lestari, akta 3201-LU-\d{8}-\d{4}/],
+    ["dies", /Endang Lestari +kepala keluarga/],
+    ["moves", /SKPWNI\/3201\/\d{8}\/\d{4}: four residents are in transit/],
+    ["comes back", /Fajar Hartono +kepala keluarga/],
+  ] as const) {
+    assert.match(stdout, new RegExp(`\\d\\. .*${scene}`));
+    assert.match(stdout, last);
+  }
+  assert.match(stdout, /registry, events and ledger agree/);
 });

@@ -436,7 +436,9 @@ describe("a message to the officer on duty", () => {
       token: tokens.supervisor,
     });
     assert.equal(status, 200);
-    const texts: string[] = body.pesan.map(({ isi }: { isi: string }) => isi);
+    type Pesan = { isi: string; templat: string };
+    const all: Pesan[] = body.pesan;
+    const texts = all.filter(({ templat }) => templat === "pendaftaran_baru").map(({ isi }) => isi);
     for (const [nama, nik] of niks) {
       const about = texts.filter((isi) => isi.includes(nama));
       assert.equal(about.length, 1, `messages about ${nama}`);
