@@ -131,12 +131,12 @@ async function start(
   const health = createHealth();
   const policy = await loadMeshPolicy();
   const discovery = issuerDiscovery({ issuer, log });
-  const revocations = revocationList();
+  const { isRevoked, replace: replaceRevocations } = revocationList();
   const revocationSeconds = config.integer("LAMPID_REVOCATION_SECONDS", { min: 1, max: 30, fallback: 10 });
   const verifyToken = tokenVerifier({
     issuer,
     audience: config.string("LAMPID_TOKEN_AUDIENCE", "lampid"),
-    isRevoked: revocations.isRevoked,
+    isRevoked,
     ...(jwksUrl ? { jwksUrl } : {}),
     // The embedded issuer's keys are where they always are: one request less at the first call.
     ...(profile === "cluster" ? { discovery } : {}),
@@ -177,7 +177,7 @@ async function start(
       context.background(
         followRevocations({
           transport: auth,
-          list: revocations,
+          onList: replaceRevocations,
           everyMs: revocationSeconds * 1000,
           // Without auth people's tokens are as good as they were when it last answered.
           health: health.part("revocations", { isCritical: false }),
@@ -300,7 +300,14 @@ async function start(
   async function serveGrpc() {
     const grpc = createWireServer({
       wire: config.oneOf("LAMPID_WIRE", wireNames, "grpc-js"),
-      interceptors: serverInterceptors({ log, telemetry, policy, verifyToken, maxCallMs: 60_000 }),
+      interceptors: serverInterceptors({
+        log,
+        telemetry,
+        policy,
+        verifyToken,
+        isRevoked,
+        maxCallMs: 60_000,
+      }),
       onInternalError: (cause, path) => log.error({ err: cause, path }, "call failed outside its handler"),
       ...(maxMessageBytes ? { readMaxBytes: maxMessageBytes, writeMaxBytes: maxMessageBytes } : {}),
     });

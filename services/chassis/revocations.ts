@@ -4,11 +4,21 @@ import { createClient, type Transport } from "@connectrpc/connect";
 import type { Meter } from "@opentelemetry/api";
 import { type Revocation, RevocationService } from "#gen/lampid/auth/v1/revocation_service_pb.ts";
 import { forever, pause } from "./backoff.ts";
+import type { Caller } from "./caller.ts";
 import type { HealthSetter } from "./health.ts";
 import type { Logger } from "./log.ts";
+import { refuse } from "./refusal.ts";
 
-/** Whether a token of this account, issued then, is good no longer. */
-export type IsRevoked = (subject: string, issuedAtSeconds: number) => boolean;
+/** Whether the token that says who is calling is good no longer. One look into a map: it is asked at every call. */
+export type IsRevoked = (caller: Pick<Caller, "subject" | "issuedAtSeconds">) => boolean;
+
+export function tokenRevoked() {
+  return refuse(
+    "unauthenticated",
+    "TOKEN_REVOKED",
+    "the account was suspended or changed after this access token had been issued; sign in again",
+  );
+}
 
 export type RevocationList = {
   isRevoked: IsRevoked;
@@ -19,7 +29,7 @@ export type RevocationList = {
 export function revocationList(): RevocationList {
   let bySubject = new Map<string, { changedAtSeconds: number; isSuspended: boolean }>();
   return {
-    isRevoked(subject, issuedAtSeconds) {
+    isRevoked({ subject, issuedAtSeconds = 0 }) {
       const found = bySubject.get(subject);
       // A token says no more than the second. Of the change's own second it may be the new one, which must work.
       return found !== undefined && (found.isSuspended || issuedAtSeconds < found.changedAtSeconds);
@@ -44,7 +54,7 @@ export function revocationList(): RevocationList {
 export type FollowRevocationsOptions = {
   /** To auth. */
   transport: Transport;
-  list: RevocationList;
+  onList: RevocationList["replace"];
   everyMs: number;
   /** Of a part that is not critical. */
   health: HealthSetter;
@@ -61,7 +71,7 @@ const TOLD_AT_ATTEMPT = 3;
 
 /** Asks auth at once and every so often, until the signal aborts. While it does not answer, what was known stays in force. */
 export async function followRevocations(options: FollowRevocationsOptions): Promise<void> {
-  const { transport, list, everyMs, health, log, meter, signal } = options;
+  const { transport, onList, everyMs, health, log, meter, signal } = options;
   const client = createClient(RevocationService, transport);
   let answeredAtMs: number | undefined;
   let isTold = false;
@@ -76,7 +86,7 @@ export async function followRevocations(options: FollowRevocationsOptions): Prom
 
   async function ask(): Promise<void> {
     const answer = await client.listRevocations({}, { timeoutMs: TIMEOUT_MS, signal });
-    list.replace(answer.revocations);
+    onList(answer.revocations);
     answeredAtMs = performance.now();
     health(answer.leftOff === 0, `${answer.leftOff} accounts are missing in the list of revoked tokens`);
     if (isTold) log.info("auth says again which tokens are revoked");

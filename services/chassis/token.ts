@@ -4,7 +4,7 @@ import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtV
 import type { Caller } from "./caller.ts";
 import type { IssuerDiscovery } from "./issuer-discovery.ts";
 import { refuse } from "./refusal.ts";
-import type { IsRevoked } from "./revocations.ts";
+import { type IsRevoked, tokenRevoked } from "./revocations.ts";
 
 /** Turns an Authorization header into a caller; throws UNAUTHENTICATED, or UNAVAILABLE when the keys cannot be had. */
 export type TokenVerifier = (authorization: string | null) => Caller | Promise<Caller>;
@@ -26,9 +26,6 @@ export type TokenVerifierOptions = {
   now?: () => number;
 };
 
-/** A token that was verified once. */
-type Known = { caller: Caller; issuedAtSeconds: number; expiresAtMs: number };
-
 /** Asymmetric only: an HS256 token "signed" with the public key, or alg none, must never pass (RFC 8725). */
 const ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"];
 
@@ -38,26 +35,20 @@ const JWKS_OPTIONS = { timeoutDuration: 3_000, cooldownDuration: 5_000, cacheMax
 export function tokenVerifier(options: TokenVerifierOptions): TokenVerifier {
   const { issuer, audience, isRevoked = () => false, cacheSize = 10_000, now = Date.now } = options;
   const keys = options.keys ?? remoteKeys(options);
-  const cache = new Map<string, Known>();
+  const cache = new Map<string, { caller: Caller; expiresAtMs: number }>();
 
   async function verify(token: string, cacheKey: string): Promise<Caller> {
     const payload = await checked(token);
     const caller = callerFromClaims(payload);
     // Oldest first out: a flood of new tokens costs verifications, never memory.
     if (cache.size >= cacheSize) cache.delete(cache.keys().next().value!);
-    // Without a time of issue it is older than any change.
-    const known = { caller, issuedAtSeconds: payload.iat ?? 0, expiresAtMs: payload.exp! * 1000 };
-    cache.set(cacheKey, known);
-    return unlessRevoked(known);
+    cache.set(cacheKey, { caller, expiresAtMs: payload.exp! * 1000 });
+    return unlessRevoked(caller);
   }
 
-  function unlessRevoked({ caller, issuedAtSeconds }: Known): Caller {
-    if (!isRevoked(caller.subject, issuedAtSeconds)) return caller;
-    throw refuse(
-      "unauthenticated",
-      "TOKEN_REVOKED",
-      "the account was suspended or changed after this access token had been issued; sign in again",
-    );
+  function unlessRevoked(caller: Caller): Caller {
+    if (isRevoked(caller)) throw tokenRevoked();
+    return caller;
   }
 
   async function checked(token: string): Promise<JWTPayload> {
@@ -85,7 +76,7 @@ export function tokenVerifier(options: TokenVerifierOptions): TokenVerifier {
     const cacheKey = hash("sha256", token, "base64");
     const known = cache.get(cacheKey);
     if (known) {
-      if (known.expiresAtMs > now()) return unlessRevoked(known);
+      if (known.expiresAtMs > now()) return unlessRevoked(known.caller);
       cache.delete(cacheKey);
     }
     return verify(token, cacheKey);
@@ -111,6 +102,7 @@ function callerFromClaims(payload: JWTPayload): Caller {
     role: text("role"),
     wilayah: text("wilayah"),
     scopes: text("scope").split(" ").filter(Boolean),
+    ...(payload.iat === undefined ? {} : { issuedAtSeconds: payload.iat }),
   };
 }
 

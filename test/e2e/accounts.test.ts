@@ -186,7 +186,7 @@ function useOf(token: string) {
   };
 }
 
-test("a suspended account's token is refused everywhere soon, others' are not, and one of after its return is good", async () => {
+test("a suspended account's token is refused everywhere soon, others' are not, and one of after its return is good", async (context) => {
   const [account, bystander] = [await created(), await created()];
   const use = useOf(await tokenOf(account, 3));
   const uninvolved = useOf(await tokenOf(bystander, 3));
@@ -195,7 +195,11 @@ test("a suspended account's token is refused everywhere soon, others' are not, a
 
   const suspended = await call(`POST /v1/${account.name}:suspend`, { token: tokens.kota, json: {} });
   assert.equal(suspended.status, 200, suspended.text);
+  const suspendedAt = performance.now();
   await use.isRefusedSoon();
+  context.diagnostic(
+    `refused at three services ${Math.round(performance.now() - suspendedAt)} ms after it was suspended`,
+  );
   await useOf(await tokenOf(account)).isRefused();
   await uninvolved.passes();
 
