@@ -507,8 +507,8 @@ export const AccountService: GenService<{
   },
   /**
    * ResetPassword gives the account an initial password, which is good for one thing: to sign in with a browser and choose
-   * another. The password before it, the account's sessions and, within a minute, its access tokens end. Each call makes another one, and none is kept to be
-   * told again. Returns NOT_FOUND if there is none.
+   * another. The password before it, the account's sessions and, within a minute, its access tokens end. Each call makes
+   * another one, and none is kept to be told again. Returns NOT_FOUND if there is none.
    *
    * @generated from rpc lampid.auth.v1.AccountService.ResetPassword
    */
