@@ -7,6 +7,10 @@ export type Texts = { readonly en: string; readonly id: string };
 /** By domain and reason of google.rpc.ErrorInfo. A test finds every reason of the code that is not here. */
 export const textsByReason: Readonly<Record<string, Readonly<Record<string, Texts>>>> = {
   [ERROR_DOMAIN]: {
+    ABROAD: {
+      en: "This resident has moved abroad.",
+      id: "Penduduk ini telah pindah ke luar negeri.",
+    },
     ALREADY_IN_KK: {
       en: "One of these persons is already on a family card.",
       id: "Salah satu anggota sudah tercatat dalam kartu keluarga lain.",
@@ -14,6 +18,10 @@ export const textsByReason: Readonly<Record<string, Readonly<Record<string, Text
     BATCH_CORRUPT: {
       en: "The data arrived damaged. Please send it again.",
       id: "Data rusak saat diterima. Silakan kirim ulang.",
+    },
+    CONTENTION: {
+      en: "The family is being changed by someone else. Please try again.",
+      id: "Data keluarga sedang diubah oleh pihak lain. Silakan coba lagi.",
     },
     COURT_DECISION_REQUIRED: {
       en: "A report that is in effect is revoked with the number of a court's decision.",
@@ -50,6 +58,10 @@ export const textsByReason: Readonly<Record<string, Readonly<Record<string, Text
     FIELD_VIOLATION: {
       en: "Some of what was entered is not valid. Please correct it.",
       id: "Sebagian isian tidak sah. Silakan perbaiki.",
+    },
+    IN_TRANSIT: {
+      en: "This resident is moving between two areas.",
+      id: "Penduduk ini sedang dalam perpindahan antarwilayah.",
     },
     ISSUER_UNAVAILABLE: {
       en: "Signing in is not possible at the moment. Please try again shortly.",
@@ -99,6 +111,10 @@ export const textsByReason: Readonly<Record<string, Readonly<Record<string, Text
       en: "This NIK is not registered.",
       id: "NIK ini tidak terdaftar.",
     },
+    NOT_ALIVE: {
+      en: "This resident is recorded as deceased or withdrawn.",
+      id: "Penduduk ini tercatat meninggal atau datanya telah ditutup.",
+    },
     NOT_DEAD_LETTERED: {
       en: "Only a message that could not be delivered can be sent again.",
       id: "Hanya pesan yang gagal terkirim yang dapat dikirim ulang.",
@@ -134,6 +150,10 @@ export const textsByReason: Readonly<Record<string, Readonly<Record<string, Text
     PENDUDUK_UNAVAILABLE: {
       en: "The population registry cannot be reached. Please try again shortly.",
       id: "Layanan data penduduk sedang tidak tersedia. Silakan coba beberapa saat lagi.",
+    },
+    PENGIRIMAN_ACCEPTED: {
+      en: "This was accepted already and is not sent again.",
+      id: "Data ini sudah diterima dan tidak dikirim ulang.",
     },
     REQUEST_ID_REUSED: {
       en: "This was already sent with other content.",

@@ -187,6 +187,8 @@ const reasonsElsewhere: Record<string, string[]> = {
   // Rules for rows of the hub are many and for its people: beside this one, the code's words do.
   "services/integrasi/karantina.ts": ["KEDALUWARSA"],
   "services/pelaporan/service.ts": Object.keys(penolakan),
+  // The registry's refusals of a report reach pelaporan alone; these reach people, too.
+  "services/penduduk/refusals.ts": ["NOT_ALIVE", "IN_TRANSIT", "ABROAD"],
 };
 
 test("every reason that the code refuses with has its words, and no words are there for nothing", () => {

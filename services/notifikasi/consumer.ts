@@ -6,7 +6,10 @@ import type { BusEvent } from "#chassis/bus/event-bus.ts";
 import { kecamatanOf, NATION, type WilayahIndex } from "#chassis/wilayah.ts";
 import { RuteDialihkan_Arah as Arah, RuteDialihkanSchema } from "#gen/lampid/gateway/v1/gateway_events_pb.ts";
 import { Laporan_Jenis as Jenis } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
-import { LaporanDiajukanSchema } from "#gen/lampid/pelaporan/v1/pelaporan_events_pb.ts";
+import {
+  LaporanDiajukanSchema,
+  LaporanTereskalasiSchema,
+} from "#gen/lampid/pelaporan/v1/pelaporan_events_pb.ts";
 import { PendudukTerdaftarSchema } from "#gen/lampid/penduduk/v1/penduduk_events_pb.ts";
 import { type Kanal, kanalFor, type PreferensiStore } from "./preferensi.ts";
 import type { NewPesan, PesanStore } from "./store.ts";
@@ -57,7 +60,8 @@ export function announceLaporan(deps: ConsumerDeps): Consumer {
     const { nomor, jenis, kodeWilayah, laporan } = perubahan;
     const text = `laporan ${JENIS[jenis]} ${nomor}`;
     const { templat, pelapor, petugas } = template;
-    const office = kodeWilayah.slice(0, KODE_LENGTH[petugas.tingkat]);
+    const tingkat = petugas.tingkat === "atasan" ? atasanOf(event) : petugas.tingkat;
+    const office = tingkat === "nasional" ? NATION : kodeWilayah.slice(0, KODE_LENGTH[tingkat]);
     const drafts: Draft[] = [{ ...toOffice(event, templat, office, petugas.isi(text)), laporan }];
     if (pelapor) {
       drafts.push({
@@ -81,7 +85,25 @@ const JENIS: Readonly<Record<Jenis, string>> = {
   [Jenis.DATANG]: "datang",
 };
 
-const KODE_LENGTH: Readonly<Record<Tingkat, number>> = { kelurahan: 13, kecamatan: 8, kabupaten: 5 };
+const KODE_LENGTH: Readonly<Record<Exclude<Tingkat, "nasional">, number>> = {
+  kelurahan: 13,
+  kecamatan: 8,
+  kabupaten: 5,
+};
+
+/** The office of the role above the one that a report waits for. */
+function atasanOf({ type, data }: BusEvent): Tingkat {
+  const { ke } = fromBinary(LaporanTereskalasiSchema, data);
+  const tingkat = Object.hasOwn(ATASAN, ke) ? ATASAN[ke] : undefined;
+  if (!tingkat) throw new Error(`${type} names a role that is not known here`);
+  return tingkat;
+}
+
+const ATASAN: Readonly<Record<string, Tingkat>> = {
+  supervisor: "kecamatan",
+  admin_kota: "kabupaten",
+  admin_pusat: "nasional",
+};
 
 function toOffice({ id }: BusEvent, templat: string, kodeWilayah: string, isi: string): Draft {
   return { eventId: id, penerima: "petugas", templat, kodeWilayah, laporan: "", isi };

@@ -21,14 +21,14 @@ export const templates = {
 type Dialihkan = { rpc: string; sistemLama: string; gagal: number; panggilan: number };
 
 /** Offices that a report passes; the code of each is the beginning of the reporting kelurahan's. */
-export type Tingkat = "kelurahan" | "kecamatan" | "kabupaten";
+export type Tingkat = "kelurahan" | "kecamatan" | "kabupaten" | "nasional";
 
 export type LaporanTemplate = {
   templat: string;
   /** What the reporter is told, if anything; one SMS, so 160 characters with the number of the report. */
   pelapor?: (laporan: string) => string;
-  /** The office whose turn it is, or to which it matters, and what it is told. */
-  petugas: { tingkat: Tingkat; isi: (laporan: string) => string };
+  /** The office whose turn it is, or to which it matters ("atasan": the one that the event names), and what it is told. */
+  petugas: { tingkat: Tingkat | "atasan"; isi: (laporan: string) => string };
 };
 
 /**
@@ -72,6 +72,10 @@ export const laporanTemplates: Readonly<Record<string, LaporanTemplate>> = {
     templat: "laporan_dibatalkan",
     pelapor: (laporan) => `e-LAMPID: ${laporan} dibatalkan oleh kelurahan/desa tempat Anda melapor.`,
     petugas: { tingkat: "kecamatan", isi: (laporan) => `Dibatalkan oleh kelurahan/desa: ${laporan}.` },
+  },
+  "lampid.pelaporan.v1.LaporanTereskalasi": {
+    templat: "laporan_tereskalasi",
+    petugas: { tingkat: "atasan", isi: (laporan) => `Melewati target waktu layanan: ${laporan}.` },
   },
   "lampid.pelaporan.v1.LaporanBerlaku": {
     templat: "laporan_berlaku",

@@ -2,11 +2,11 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { BusEvent } from "#chassis/bus/event-bus.ts";
+import { PengirimanPeristiwaSchema } from "#gen/lampid/integrasi/v1/integrasi_events_pb.ts";
 import {
-  PengirimanPeristiwaSchema,
-  PengirimanPeristiwa_Sistem as ToldSistem,
-  PengirimanPeristiwa_Status as ToldStatus,
-} from "#gen/lampid/integrasi/v1/integrasi_events_pb.ts";
+  Pengiriman_Sistem as ToldSistem,
+  Pengiriman_Status as ToldStatus,
+} from "#gen/lampid/integrasi/v1/pengiriman_pb.ts";
 import {
   type Pengiriman as PengirimanMessage,
   PengirimanSchema,

@@ -145,16 +145,18 @@ await onBenchMesh(async (mesh) => {
     const db = new pg.Client({ connectionString: mesh.databaseUrl("pelaporan") });
     await db.connect();
     await db.query("delete from laporan");
-    await db.end();
     const headers = { authorization: `Bearer ${await login(mesh.urls.gateway!, "pusat")}` };
     const startedAt = performance.now();
     let peristiwa = 0;
     for await (const so of createWireClient(PemeliharaanService, transport).rebuildLaporan({}, { headers })) {
       peristiwa = so.peristiwa;
-      if (so.selesai && so.diperbaiki !== submitted)
-        errors.push(`${so.diperbaiki} of ${submitted} rows are back`);
     }
-    return { perSecond: (peristiwa * 1000) / (performance.now() - startedAt) };
+    const seconds = (performance.now() - startedAt) / 1000;
+    // Effects on the registry may still go on, and write the rows of their reports themselves.
+    const { rows } = await db.query("select count(*)::int as back from laporan");
+    await db.end();
+    if (rows[0].back !== submitted) errors.push(`${rows[0].back} of ${submitted} rows are back`);
+    return { perSecond: peristiwa / seconds };
   }
 
   await closedLoop(200);

@@ -79,8 +79,9 @@ async function mother(): Promise<{ nikIbu: string; nomorKk: string }> {
 
 type Laporan = { name: string; nomor: string; etag: string; efek?: { nomorAkta?: string } };
 
-async function approvedBirth(): Promise<Laporan> {
-  const isi = birthReport({ kelahiran: await mother() });
+const approvedBirth = async () => approved(birthReport({ kelahiran: await mother() }));
+
+async function approved(isi: object): Promise<Laporan> {
   let laporan: Laporan = await answered("POST /v1/laporan", "operator", {
     requestId: randomUUID(),
     kodeWilayah: KELURAHAN,
@@ -159,6 +160,39 @@ test("an approved birth has a certificate that anyone verifies, until the report
   );
   const refused = await call(`GET /v1/${dokumen.name}:download`, { token: tokens.operator });
   assertStatus(refused, 400, "FailedPrecondition", "DOKUMEN_REVOKED");
+});
+
+test("a death that is corrected has a new certificate, of the same person, and the old one is revoked", async () => {
+  const { nikIbu: nik } = await mother();
+  const { pelapor } = birthReport();
+  const died = (tempatKematian: string) => ({
+    pelapor,
+    kematian: {
+      nik,
+      tanggalKematian: new Date(Date.now() - 86_400_000).toISOString().slice(0, 10),
+      tempatKematian,
+      sebab: "SEBAB_SAKIT_ATAU_TUA",
+      saksi: { nik: "3201010101700001", nama: "Ali" },
+    },
+  });
+  const laporan = await approved(died("RSUD Cibinong"));
+  await eventually(async () => (await documentsOf(laporan)).length === 1, 30_000);
+  const [first] = await documentsOf(laporan);
+  assert.equal(first.jenis, "JENIS_KUTIPAN_AKTA_KEMATIAN");
+  const { etag } = await answered(`GET /v1/${laporan.name}`, "kota");
+  await answered(`POST /v1/${laporan.name}:correct`, "kota", {
+    requestId: randomUUID(),
+    etag,
+    alasan: "Tempat kematian keliru",
+    isi: died("Rumah"),
+  });
+  await eventually(async () => (await documentsOf(laporan)).length === 2, 30_000);
+  const [old, corrected] = await documentsOf(laporan);
+  assert.deepEqual([old.name, old.status], [first.name, "STATUS_DICABUT"]);
+  assert.deepEqual([corrected.status, corrected.nomor], ["STATUS_BERLAKU", first.nomor]);
+  const text = "select fakta::text from dokumen where laporan = $1 and status = 1";
+  const [{ fakta }] = await sql.rows("dokumen", text, [laporan.name]);
+  assert.match(fakta, /Siti Aminah.*Rumah/);
 });
 
 test("an admin of the kota revokes a document alone, and the report stays", async () => {

@@ -7,10 +7,8 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { civilDate } from "#chassis/civil-date.ts";
 import { createWireClient } from "#chassis/wire/client.ts";
-import {
-  PengirimanPeristiwaSchema,
-  PengirimanPeristiwa_Status as Status,
-} from "#gen/lampid/integrasi/v1/integrasi_events_pb.ts";
+import { PengirimanPeristiwaSchema } from "#gen/lampid/integrasi/v1/integrasi_events_pb.ts";
+import { Pengiriman_Status as Status } from "#gen/lampid/integrasi/v1/pengiriman_pb.ts";
 import { PeristiwaService } from "#gen/lampid/peristiwa/v1/peristiwa_service_pb.ts";
 import type { Mesh } from "../../services/mesh/mesh.ts";
 import { eventually } from "../harness/eventually.ts";

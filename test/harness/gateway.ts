@@ -1,6 +1,7 @@
 // The gateway as a process of its own, without the rest of the mesh.
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { upstreamServices } from "../../gateway/upstreams.ts";
 import { ROOT } from "../../services/mesh/processes.ts";
 import { launch, workFolder } from "../engines/engine.ts";
 import { freePort } from "./database.ts";
@@ -16,7 +17,7 @@ export type GatewayProcess = {
 
 /** Nothing listens there: calls to upstreams fail at once. */
 const NOWHERE = "http://127.0.0.1:9";
-const UPSTREAMS = ["AUTH", "PENDUDUK", "PELAPORAN", "STATISTIK", "NOTIFIKASI", "INTEGRASI"];
+const UPSTREAMS = Object.keys(upstreamServices).map((name) => name.toUpperCase());
 
 /** Starts gateway/main.ts with these variables alone, besides what it cannot do without. */
 export async function startGateway(env: Record<string, string> = {}): Promise<GatewayProcess> {

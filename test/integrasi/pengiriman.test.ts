@@ -12,12 +12,12 @@ import { pendudukEventId } from "#chassis/peristiwa-id.ts";
 import { startTelemetry } from "#chassis/telemetry.ts";
 import type { DukcapilHubService } from "#gen/lampid/dukcapil/v1/dukcapil_hub_service_pb.ts";
 import { PendudukHubSchema } from "#gen/lampid/dukcapil/v1/penduduk_hub_pb.ts";
+import { PengirimanPeristiwaSchema } from "#gen/lampid/integrasi/v1/integrasi_events_pb.ts";
 import {
-  PengirimanPeristiwaSchema,
-  PengirimanPeristiwa_Sistem as Sistem,
-  PengirimanPeristiwa_Status as Status,
-} from "#gen/lampid/integrasi/v1/integrasi_events_pb.ts";
-import { Pengiriman_Jenis as Jenis } from "#gen/lampid/integrasi/v1/pengiriman_pb.ts";
+  Pengiriman_Jenis as Jenis,
+  Pengiriman_Sistem as Sistem,
+  Pengiriman_Status as Status,
+} from "#gen/lampid/integrasi/v1/pengiriman_pb.ts";
 import { PengirimanService } from "#gen/lampid/integrasi/v1/pengiriman_service_pb.ts";
 import {
   BiodataDiperbaruiSchema,

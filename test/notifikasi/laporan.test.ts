@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { create, type DescMessage, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMessage, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 import type { BusEvent } from "#chassis/bus/event-bus.ts";
 import { type Database, openDatabase } from "#chassis/database.ts";
@@ -18,6 +18,7 @@ import {
   LaporanDiajukanSchema,
   LaporanDisahkanSchema,
   LaporanDiverifikasiSchema,
+  LaporanTereskalasiSchema,
 } from "#gen/lampid/pelaporan/v1/pelaporan_events_pb.ts";
 import { announceLaporan } from "../../services/notifikasi/consumer.ts";
 import { postgresPreferensiStore } from "../../services/notifikasi/postgres-preferensi-store.ts";
@@ -156,6 +157,23 @@ describe("a step of a report", () => {
     assert.equal((await messages()).length, 1);
   });
 
+  test("that is overdue is told to the office above the one that it waits for", async () => {
+    for (const ke of ["supervisor", "admin_kota", "admin_pusat"]) {
+      const { perubahan } = fromBinary(LaporanDiajukanSchema, event().data);
+      const data = toBinary(
+        LaporanTereskalasiSchema,
+        create(LaporanTereskalasiSchema, { perubahan: perubahan!, ke }),
+      );
+      await handle([event(LaporanTereskalasiSchema, { data })]);
+    }
+    assert.deepEqual(
+      (await toOffices()).map(([office]) => office),
+      ["ID", "32.01", "32.01.01"],
+    );
+    assert.equal((await messages()).length, 3, "and no reporter");
+    await assert.rejects(handle([event(LaporanTereskalasiSchema)]), /role/);
+  });
+
   test("of a kind that nobody has written words for is told to nobody", async () => {
     await handle([event("lampid.pelaporan.v1.LaporanDilupakan"), event("toString")]);
     assert.deepEqual(await messages(), []);
@@ -169,8 +187,8 @@ describe("a step of a report", () => {
 });
 
 describe("the words of each step", () => {
-  /** Nobody need know: a person has just asked for it, and is told how it ends. */
-  const UNTOLD = ["LaporanDiulang"];
+  /** Nobody need know: a person has just done it, and is told how the report goes on. */
+  const UNTOLD = ["LaporanDiulang", "KemiripanDisisihkan"];
 
   test("are there for every event of a report that is to be told", () => {
     const events = file_lampid_pelaporan_v1_pelaporan_events.messages.filter(({ fields }) =>

@@ -4,11 +4,11 @@ import { after, afterEach, before, test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { BusEvent } from "#chassis/bus/event-bus.ts";
+import { PengirimanPeristiwaSchema } from "#gen/lampid/integrasi/v1/integrasi_events_pb.ts";
 import {
-  PengirimanPeristiwaSchema,
-  PengirimanPeristiwa_Sistem as Sistem,
-  PengirimanPeristiwa_Status as Status,
-} from "#gen/lampid/integrasi/v1/integrasi_events_pb.ts";
+  Pengiriman_Sistem as Sistem,
+  Pengiriman_Status as Status,
+} from "#gen/lampid/integrasi/v1/pengiriman_pb.ts";
 import { noteDeliveries } from "../../services/pelaporan/pengiriman.ts";
 import { postgresPengirimanStore } from "../../services/pelaporan/postgres-pengiriman-store.ts";
 import { type EfekComponent, openEfek } from "./efek-component.ts";

@@ -1,9 +1,9 @@
 // What is forwarded to a system outside: where a report stands as a whole, by where its residents stand.
 
-/** As PengirimanPeristiwa.Sistem in integrasi_events.proto says it. */
+/** As Pengiriman.Sistem says it. */
 export type Sistem = "dukcapil" | "siak";
 
-/** As PengirimanPeristiwa.Status says it. */
+/** As Pengiriman.Status says it. */
 export type Status = "menunggu" | "diterima" | "ditolak";
 
 /** As Pengiriman.Jenis in pengiriman.proto says it. */

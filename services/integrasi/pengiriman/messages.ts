@@ -2,13 +2,11 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import {
-  PengirimanPeristiwa_Sistem as PesanSistem,
-  PengirimanPeristiwa_Status as PesanStatus,
-} from "#gen/lampid/integrasi/v1/integrasi_events_pb.ts";
-import {
   type Pengiriman,
   PengirimanSchema,
   Pengiriman_Jenis as PesanJenis,
+  Pengiriman_Sistem as PesanSistem,
+  Pengiriman_Status as PesanStatus,
 } from "#gen/lampid/integrasi/v1/pengiriman_pb.ts";
 import type { Jenis, Sistem, Status } from "../domain/pengiriman.ts";
 import type { PengirimanRecord } from "./store.ts";

@@ -4,17 +4,19 @@
 // @generated from file lampid/integrasi/v1/integrasi_events.proto (package lampid.integrasi.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Message, UnknownEnum } from "@bufbuild/protobuf";
+import type { Pengiriman_Sistem, Pengiriman_Status } from "./pengiriman_pb.ts";
+import { file_lampid_integrasi_v1_pengiriman } from "./pengiriman_pb.ts";
+import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file lampid/integrasi/v1/integrasi_events.proto.
  */
 export const file_lampid_integrasi_v1_integrasi_events: GenFile = /*@__PURE__*/
-  fileDesc("CipsYW1waWQvaW50ZWdyYXNpL3YxL2ludGVncmFzaV9ldmVudHMucHJvdG8SE2xhbXBpZC5pbnRlZ3Jhc2kudjEingMKE1BlbmdpcmltYW5QZXJpc3Rpd2ESDwoHbGFwb3JhbhgBIAEoCRIRCglwZXJpc3Rpd2EYAiABKAkSPwoGc2lzdGVtGAMgASgOMi8ubGFtcGlkLmludGVncmFzaS52MS5QZW5naXJpbWFuUGVyaXN0aXdhLlNpc3RlbRI/CgZzdGF0dXMYBCABKA4yLy5sYW1waWQuaW50ZWdyYXNpLnYxLlBlbmdpcmltYW5QZXJpc3Rpd2EuU3RhdHVzEg4KBmFsYXNhbhgFIAEoCRIpCgV3YWt0dRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiRgoGU2lzdGVtEhYKElNJU1RFTV9VTlNQRUNJRklFRBAAEhMKD1NJU1RFTV9EVUtDQVBJTBABEg8KC1NJU1RFTV9TSUFLEAIiXgoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEhMKD1NUQVRVU19NRU5VTkdHVRABEhMKD1NUQVRVU19ESVRFUklNQRACEhIKDlNUQVRVU19ESVRPTEFLEANiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CipsYW1waWQvaW50ZWdyYXNpL3YxL2ludGVncmFzaV9ldmVudHMucHJvdG8SE2xhbXBpZC5pbnRlZ3Jhc2kudjEi5AEKE1BlbmdpcmltYW5QZXJpc3Rpd2ESDwoHbGFwb3JhbhgBIAEoCRIRCglwZXJpc3Rpd2EYAiABKAkSNgoGc2lzdGVtGAMgASgOMiYubGFtcGlkLmludGVncmFzaS52MS5QZW5naXJpbWFuLlNpc3RlbRI2CgZzdGF0dXMYBCABKA4yJi5sYW1waWQuaW50ZWdyYXNpLnYxLlBlbmdpcmltYW4uU3RhdHVzEg4KBmFsYXNhbhgFIAEoCRIpCgV3YWt0dRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBiBnByb3RvMw", [file_google_protobuf_timestamp, file_lampid_integrasi_v1_pengiriman]);
 
 /**
  * PengirimanPeristiwa: where the forwarding of an event of the registry to a system outside stands. Told when that changes.
@@ -40,16 +42,16 @@ export type PengirimanPeristiwa = Message<"lampid.integrasi.v1.PengirimanPeristi
   /**
    * Who is told.
    *
-   * @generated from field: lampid.integrasi.v1.PengirimanPeristiwa.Sistem sistem = 3;
+   * @generated from field: lampid.integrasi.v1.Pengiriman.Sistem sistem = 3;
    */
-  sistem: PengirimanPeristiwa_Sistem;
+  sistem: Pengiriman_Sistem;
 
   /**
    * How far it is.
    *
-   * @generated from field: lampid.integrasi.v1.PengirimanPeristiwa.Status status = 4;
+   * @generated from field: lampid.integrasi.v1.Pengiriman.Status status = 4;
    */
-  status: PengirimanPeristiwa_Status;
+  status: Pengiriman_Status;
 
   /**
    * Why it waits or was refused, for a developer; no personal data. Empty when it was accepted.
@@ -72,93 +74,4 @@ export type PengirimanPeristiwa = Message<"lampid.integrasi.v1.PengirimanPeristi
  */
 export const PengirimanPeristiwaSchema: GenMessage<PengirimanPeristiwa> = /*@__PURE__*/
   messageDesc(file_lampid_integrasi_v1_integrasi_events, 0);
-
-/**
- * Sistem is who is told.
- *
- * @generated from enum lampid.integrasi.v1.PengirimanPeristiwa.Sistem
- */
-export const PengirimanPeristiwa_Sistem = {
-  /**
-   * Never sent.
-   *
-   * @generated from enum value: SISTEM_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED: 0,
-
-  /**
-   * The central hub of Dukcapil.
-   *
-   * @generated from enum value: SISTEM_DUKCAPIL = 1;
-   */
-  DUKCAPIL: 1,
-
-  /**
-   * The national population-administration system.
-   *
-   * @generated from enum value: SISTEM_SIAK = 2;
-   */
-  SIAK: 2,
-} as const;
-
-/**
- * Sistem is who is told.
- *
- * @generated from enum lampid.integrasi.v1.PengirimanPeristiwa.Sistem
- */
-export type PengirimanPeristiwa_Sistem = (typeof PengirimanPeristiwa_Sistem)[keyof typeof PengirimanPeristiwa_Sistem] | UnknownEnum;
-
-/**
- * Describes the enum lampid.integrasi.v1.PengirimanPeristiwa.Sistem.
- */
-export const PengirimanPeristiwa_SistemSchema: GenEnum<PengirimanPeristiwa_Sistem> = /*@__PURE__*/
-  enumDesc(file_lampid_integrasi_v1_integrasi_events, 0, 0);
-
-/**
- * Status is how far it is.
- *
- * @generated from enum lampid.integrasi.v1.PengirimanPeristiwa.Status
- */
-export const PengirimanPeristiwa_Status = {
-  /**
-   * Never sent.
-   *
-   * @generated from enum value: STATUS_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED: 0,
-
-  /**
-   * The system is down; it is tried again until it is there.
-   *
-   * @generated from enum value: STATUS_MENUNGGU = 1;
-   */
-  MENUNGGU: 1,
-
-  /**
-   * The system has it.
-   *
-   * @generated from enum value: STATUS_DITERIMA = 2;
-   */
-  DITERIMA: 2,
-
-  /**
-   * The system refused it: a person has to look at it.
-   *
-   * @generated from enum value: STATUS_DITOLAK = 3;
-   */
-  DITOLAK: 3,
-} as const;
-
-/**
- * Status is how far it is.
- *
- * @generated from enum lampid.integrasi.v1.PengirimanPeristiwa.Status
- */
-export type PengirimanPeristiwa_Status = (typeof PengirimanPeristiwa_Status)[keyof typeof PengirimanPeristiwa_Status] | UnknownEnum;
-
-/**
- * Describes the enum lampid.integrasi.v1.PengirimanPeristiwa.Status.
- */
-export const PengirimanPeristiwa_StatusSchema: GenEnum<PengirimanPeristiwa_Status> = /*@__PURE__*/
-  enumDesc(file_lampid_integrasi_v1_integrasi_events, 0, 1);
 

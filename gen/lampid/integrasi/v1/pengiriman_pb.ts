@@ -8,15 +8,13 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { PengirimanPeristiwa_Sistem, PengirimanPeristiwa_Status } from "./integrasi_events_pb.ts";
-import { file_lampid_integrasi_v1_integrasi_events } from "./integrasi_events_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file lampid/integrasi/v1/pengiriman.proto.
  */
 export const file_lampid_integrasi_v1_pengiriman: GenFile = /*@__PURE__*/
-  fileDesc("CiRsYW1waWQvaW50ZWdyYXNpL3YxL3BlbmdpcmltYW4ucHJvdG8SE2xhbXBpZC5pbnRlZ3Jhc2kudjEirgUKClBlbmdpcmltYW4SDAoEbmFtZRgBIAEoCRI/CgZzaXN0ZW0YAiABKA4yLy5sYW1waWQuaW50ZWdyYXNpLnYxLlBlbmdpcmltYW5QZXJpc3Rpd2EuU2lzdGVtEj8KBnN0YXR1cxgDIAEoDjIvLmxhbXBpZC5pbnRlZ3Jhc2kudjEuUGVuZ2lyaW1hblBlcmlzdGl3YS5TdGF0dXMSNAoFamVuaXMYBCABKA4yJS5sYW1waWQuaW50ZWdyYXNpLnYxLlBlbmdpcmltYW4uSmVuaXMSEAoIcGVuZHVkdWsYBSABKAkSDwoHbGFwb3JhbhgGIAEoCRIRCglwZXJpc3Rpd2EYByABKAkSEQoJcGVyY29iYWFuGAggASgFEg4KBmFsYXNhbhgJIAEoCRIpCgV3YWt0dRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLzAQoFSmVuaXMSFQoRSkVOSVNfVU5TUEVDSUZJRUQQABIVChFKRU5JU19QRU5EQUZUQVJBThABEhEKDUpFTklTX0JJT0RBVEEQAhIYChRKRU5JU19LQVJUVV9LRUxVQVJHQRADEhMKD0pFTklTX0tFTEFISVJBThAEEhIKDkpFTklTX0tFTUFUSUFOEAUSEAoMSkVOSVNfUElOREFIEAYSEAoMSkVOSVNfREFUQU5HEAcSFgoSSkVOSVNfUEVOR0VNQkFMSUFOEAgSFAoQSkVOSVNfUEVNQkVUVUxBThAJEhQKEEpFTklTX1BFTkNBQlVUQU4QCmIGcHJvdG8z", [file_google_protobuf_timestamp, file_lampid_integrasi_v1_integrasi_events]);
+  fileDesc("CiRsYW1waWQvaW50ZWdyYXNpL3YxL3BlbmdpcmltYW4ucHJvdG8SE2xhbXBpZC5pbnRlZ3Jhc2kudjEixAYKClBlbmdpcmltYW4SDAoEbmFtZRgBIAEoCRI2CgZzaXN0ZW0YAiABKA4yJi5sYW1waWQuaW50ZWdyYXNpLnYxLlBlbmdpcmltYW4uU2lzdGVtEjYKBnN0YXR1cxgDIAEoDjImLmxhbXBpZC5pbnRlZ3Jhc2kudjEuUGVuZ2lyaW1hbi5TdGF0dXMSNAoFamVuaXMYBCABKA4yJS5sYW1waWQuaW50ZWdyYXNpLnYxLlBlbmdpcmltYW4uSmVuaXMSEAoIcGVuZHVkdWsYBSABKAkSDwoHbGFwb3JhbhgGIAEoCRIRCglwZXJpc3Rpd2EYByABKAkSEQoJcGVyY29iYWFuGAggASgFEg4KBmFsYXNhbhgJIAEoCRIpCgV3YWt0dRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJGCgZTaXN0ZW0SFgoSU0lTVEVNX1VOU1BFQ0lGSUVEEAASEwoPU0lTVEVNX0RVS0NBUElMEAESDwoLU0lTVEVNX1NJQUsQAiJeCgZTdGF0dXMSFgoSU1RBVFVTX1VOU1BFQ0lGSUVEEAASEwoPU1RBVFVTX01FTlVOR0dVEAESEwoPU1RBVFVTX0RJVEVSSU1BEAISEgoOU1RBVFVTX0RJVE9MQUsQAyLzAQoFSmVuaXMSFQoRSkVOSVNfVU5TUEVDSUZJRUQQABIVChFKRU5JU19QRU5EQUZUQVJBThABEhEKDUpFTklTX0JJT0RBVEEQAhIYChRKRU5JU19LQVJUVV9LRUxVQVJHQRADEhMKD0pFTklTX0tFTEFISVJBThAEEhIKDkpFTklTX0tFTUFUSUFOEAUSEAoMSkVOSVNfUElOREFIEAYSEAoMSkVOSVNfREFUQU5HEAcSFgoSSkVOSVNfUEVOR0VNQkFMSUFOEAgSFAoQSkVOSVNfUEVNQkVUVUxBThAJEhQKEEpFTklTX1BFTkNBQlVUQU4QCmIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * Pengiriman is one change of one resident on its way to one system. It holds ids alone: the resident is read when it is sent,
@@ -35,16 +33,16 @@ export type Pengiriman = Message<"lampid.integrasi.v1.Pengiriman"> & {
   /**
    * Who is told.
    *
-   * @generated from field: lampid.integrasi.v1.PengirimanPeristiwa.Sistem sistem = 2;
+   * @generated from field: lampid.integrasi.v1.Pengiriman.Sistem sistem = 2;
    */
-  sistem: PengirimanPeristiwa_Sistem;
+  sistem: Pengiriman_Sistem;
 
   /**
    * How far it is.
    *
-   * @generated from field: lampid.integrasi.v1.PengirimanPeristiwa.Status status = 3;
+   * @generated from field: lampid.integrasi.v1.Pengiriman.Status status = 3;
    */
-  status: PengirimanPeristiwa_Status;
+  status: Pengiriman_Status;
 
   /**
    * What happened.
@@ -116,6 +114,95 @@ export type Pengiriman = Message<"lampid.integrasi.v1.Pengiriman"> & {
  */
 export const PengirimanSchema: GenMessage<Pengiriman> = /*@__PURE__*/
   messageDesc(file_lampid_integrasi_v1_pengiriman, 0);
+
+/**
+ * Sistem is who is told.
+ *
+ * @generated from enum lampid.integrasi.v1.Pengiriman.Sistem
+ */
+export const Pengiriman_Sistem = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: SISTEM_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The central hub of Dukcapil.
+   *
+   * @generated from enum value: SISTEM_DUKCAPIL = 1;
+   */
+  DUKCAPIL: 1,
+
+  /**
+   * The national population-administration system.
+   *
+   * @generated from enum value: SISTEM_SIAK = 2;
+   */
+  SIAK: 2,
+} as const;
+
+/**
+ * Sistem is who is told.
+ *
+ * @generated from enum lampid.integrasi.v1.Pengiriman.Sistem
+ */
+export type Pengiriman_Sistem = (typeof Pengiriman_Sistem)[keyof typeof Pengiriman_Sistem] | UnknownEnum;
+
+/**
+ * Describes the enum lampid.integrasi.v1.Pengiriman.Sistem.
+ */
+export const Pengiriman_SistemSchema: GenEnum<Pengiriman_Sistem> = /*@__PURE__*/
+  enumDesc(file_lampid_integrasi_v1_pengiriman, 0, 0);
+
+/**
+ * Status is how far it is.
+ *
+ * @generated from enum lampid.integrasi.v1.Pengiriman.Status
+ */
+export const Pengiriman_Status = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The system is down; it is tried again until it is there.
+   *
+   * @generated from enum value: STATUS_MENUNGGU = 1;
+   */
+  MENUNGGU: 1,
+
+  /**
+   * The system has it.
+   *
+   * @generated from enum value: STATUS_DITERIMA = 2;
+   */
+  DITERIMA: 2,
+
+  /**
+   * The system refused it: a person has to look at it.
+   *
+   * @generated from enum value: STATUS_DITOLAK = 3;
+   */
+  DITOLAK: 3,
+} as const;
+
+/**
+ * Status is how far it is.
+ *
+ * @generated from enum lampid.integrasi.v1.Pengiriman.Status
+ */
+export type Pengiriman_Status = (typeof Pengiriman_Status)[keyof typeof Pengiriman_Status] | UnknownEnum;
+
+/**
+ * Describes the enum lampid.integrasi.v1.Pengiriman.Status.
+ */
+export const Pengiriman_StatusSchema: GenEnum<Pengiriman_Status> = /*@__PURE__*/
+  enumDesc(file_lampid_integrasi_v1_pengiriman, 0, 1);
 
 /**
  * Jenis is what changed the resident.
@@ -212,5 +299,5 @@ export type Pengiriman_Jenis = (typeof Pengiriman_Jenis)[keyof typeof Pengiriman
  * Describes the enum lampid.integrasi.v1.Pengiriman.Jenis.
  */
 export const Pengiriman_JenisSchema: GenEnum<Pengiriman_Jenis> = /*@__PURE__*/
-  enumDesc(file_lampid_integrasi_v1_pengiriman, 0, 0);
+  enumDesc(file_lampid_integrasi_v1_pengiriman, 0, 2);
 
