@@ -22,11 +22,7 @@ const STANDARD = [
   "grpc.reflection.v1alpha.ServerReflection",
 ];
 const SERVICES: Record<string, string[]> = {
-  auth: [
-    "lampid.auth.v1.AccountService",
-    "lampid.auth.v1.AuthService",
-    "lampid.auth.v1.RevocationService",
-  ],
+  auth: ["lampid.auth.v1.AccountService", "lampid.auth.v1.AuthService", "lampid.auth.v1.RevocationService"],
   penduduk: [
     "lampid.penduduk.v1.PendudukService",
     "lampid.penggabungan.v1.PenggabunganService",
