@@ -465,7 +465,7 @@ describe("a stream whose caller loses their access", () => {
     try {
       const error = await refusal(watching);
       assert.equal(error.code, Code.Unauthenticated);
-      assert.equal(error.findDetails(ErrorInfoSchema)[0]?.reason, "TOKEN_REVOKED");
+      assert.equal(reasonOf(error), "TOKEN_REVOKED");
       assert.ok(messages >= 3 && isLeft);
       assert.deepEqual(measured, ["WatchStats unauthenticated"]);
     } finally {

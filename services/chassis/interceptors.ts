@@ -24,7 +24,7 @@ export type ServerChainDeps = {
   telemetry: Telemetry;
   policy: Policy;
   verifyToken: TokenVerifier;
-  /** Asked before every message of a stream that is sent: a stream may outlive its caller's rights. Default: nobody's end. */
+  /** Asked before every message of a stream that is sent: a stream may outlive its caller's rights. Default: they do not end. */
   isRevoked?: IsRevoked;
   /** Longest a unary call may take, milliseconds. */
   maxCallMs: number;
