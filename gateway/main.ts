@@ -62,7 +62,9 @@ async function composeGateway(context: ProcessContext, callCounter: CallCounter)
     const text = config.optional(key);
     const addresses = parseAddresses(text ?? "");
     if (addresses === undefined) throw new ConfigError(key, addressesExpected, text && "something else");
-    return { name, services, transport: transportTo(name, addresses, connect, context) };
+    const transport = transportTo(name, addresses, connect, context);
+    if (name === "auth") context.followRevocations(transport);
+    return { name, services, transport };
   });
   const services = upstreams.flatMap((upstream) => upstream.services);
   for (const service of services) health.addService(service.typeName);

@@ -48,6 +48,14 @@ const MUTATIONS: readonly Mutation[] = [
     test: "is for officers of the wilayah, and on record before the answer",
   },
   {
+    safeguard: "refusal of a revoked token that is remembered",
+    file: "services/chassis/token.ts",
+    find: "return unlessRevoked(known.caller);",
+    replace: "return known.caller;",
+    testFile: "services/chassis/token.test.ts",
+    test: "is refused with a reason of its own, remembered or not, and its signature is still checked once",
+  },
+  {
     safeguard: "the hold on a report that may be a duplicate",
     file: "services/pelaporan/domain/putusan.ts",
     find: 'if (laporan.kemiripan.some(({ disisihkan }) => !disisihkan)) return refused("KEMIRIPAN_OPEN");',

@@ -52,7 +52,9 @@ test("the image knows every service that is offered, with all that it needs, and
   for (const { typeName } of services) assert.ok(registry.getService(typeName), typeName);
   const names = [...registry.files].map(({ name }) => name);
   assert.deepEqual(
-    names.filter((name) => /penggabungan_service|dukcapil_hub_service|_events$/.test(name)),
+    names.filter((name) =>
+      /penggabungan_service|dukcapil_hub_service|revocation_service|_events$/.test(name),
+    ),
     [],
   );
 });

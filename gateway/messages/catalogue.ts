@@ -195,6 +195,10 @@ export const textsByReason: Readonly<Record<string, Readonly<Record<string, Text
       en: "You are not signed in, or no longer. Please sign in again.",
       id: "Anda belum masuk atau sesi Anda telah berakhir. Silakan masuk kembali.",
     },
+    TOKEN_REVOKED: {
+      en: "Your account has been changed or suspended. Please sign in again.",
+      id: "Akun Anda telah diubah atau ditangguhkan. Silakan masuk kembali.",
+    },
     USERNAME_TAKEN: {
       en: "This username is taken.",
       id: "Nama pengguna ini sudah dipakai.",

@@ -1,11 +1,13 @@
 // Puts the auth process together, for production and for component tests: AuthService, and the issuer when it is ours.
 import { backoffMs, pause } from "#chassis/backoff.ts";
 import { ConfigError, type ConfigReader } from "#chassis/config.ts";
+import type { Database } from "#chassis/database.ts";
 import type { ProcessContext } from "#chassis/process.ts";
 import type { IssuerClient, TokenEndpoint } from "#chassis/token-endpoint.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import { AccountService } from "#gen/lampid/auth/v1/account_service_pb.ts";
 import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
+import { RevocationService } from "#gen/lampid/auth/v1/revocation_service_pb.ts";
 import { accountService } from "./account-service.ts";
 import type { AccountStore } from "./account-store.ts";
 import { postgresAccounts } from "./accounts.ts";
@@ -22,6 +24,7 @@ import { type LoginThrottle, loginThrottle } from "./login-throttle.ts";
 import { sweepOidcState } from "./oidc-state.ts";
 import { passwordHasher } from "./password-hash.ts";
 import { postgresAccountStore } from "./postgres-account-store.ts";
+import { revocationService } from "./revocations.ts";
 import { authService } from "./service.ts";
 
 /** What of the process context this service uses; a test gives no more. */
@@ -38,8 +41,8 @@ export async function composeAuth(ctx: AuthContext): Promise<void> {
     // the first may be so for a moment after its answer: a busy Keycloak refused one of forty that came one by one.
     ...(settings.external ? { atOnce: 1, settleMs: 100 } : {}),
   });
-  const { endpoint, store } = settings.embedded
-    ? await startEmbeddedIssuer(ctx, settings.embedded, throttle)
+  const { endpoint, store, database } = settings.embedded
+    ? await startEmbeddedIssuer(ctx, settings.embedded, settings.tokenTtlSeconds, throttle)
     : watchExternalIssuer(ctx, settings.external!);
   ctx.serve(AuthService, authService({ grant: passwordGrant(endpoint), throttle }));
   ctx.serve(
@@ -51,17 +54,18 @@ export async function composeAuth(ctx: AuthContext): Promise<void> {
       newPassword: newInitialPassword,
     }),
   );
+  const { tokenTtlSeconds } = settings;
+  ctx.serve(RevocationService, revocationService({ database, tokenTtlSeconds, log: ctx.log }));
 }
 
-/** What the issuer of a profile is to us: where it gives tokens, and where it keeps accounts. */
-type Issuer = { endpoint: TokenEndpoint; store: AccountStore };
+/** What the issuer of a profile is to us: where it gives tokens, and where it keeps accounts; with our own audit of both. */
+type Issuer = { endpoint: TokenEndpoint; store: AccountStore; database: Database };
 
 type EmbeddedSettings = {
   host: string;
   port: number;
   issuerUrl: string;
   audience: string;
-  tokenTtlSeconds: number;
   /** Absent when the demo accounts are switched off. */
   demoPassword: string | undefined;
   /** Of the processes of the mesh that call others by themselves; without one there are none. */
@@ -79,6 +83,8 @@ type ExternalSettings = {
 
 type Settings = {
   triesPerMinute: number;
+  /** How long a token of a person lives. */
+  tokenTtlSeconds: number;
   embedded?: EmbeddedSettings;
   external?: ExternalSettings;
 };
@@ -89,7 +95,14 @@ function readSettings(config: ConfigReader): Settings {
     max: 1_000_000,
     fallback: 5,
   });
-  if (config.oneOf("LAMPID_PROFILE", ["embedded", "cluster"], "embedded") === "cluster") {
+  const isCluster = config.oneOf("LAMPID_PROFILE", ["embedded", "cluster"], "embedded") === "cluster";
+  const tokenTtlSeconds = config.integer("LAMPID_TOKEN_TTL_SECONDS", {
+    min: 1,
+    max: 86_400,
+    // Of a realm it is accessTokenLifespan.
+    fallback: isCluster ? 300 : 3_600,
+  });
+  if (isCluster) {
     const tokenUrl =
       config.optional("LAMPID_ISSUER_TOKEN_URL") &&
       config.url("LAMPID_ISSUER_TOKEN_URL", ["http:", "https:"]);
@@ -108,7 +121,7 @@ function readSettings(config: ConfigReader): Settings {
       id: config.string("LAMPID_ISSUER_ADMIN_CLIENT_ID", "lampid-admin"),
       secret: config.string("LAMPID_ISSUER_ADMIN_CLIENT_SECRET"),
     };
-    return { triesPerMinute, external: { tokenUrl, login, admin, adminUrl } };
+    return { triesPerMinute, tokenTtlSeconds, external: { tokenUrl, login, admin, adminUrl } };
   }
   const host = config.string("LAMPID_HOST", "127.0.0.1");
   const password = config.string("LAMPID_DEMO_PASSWORD", DEFAULT_DEMO_PASSWORD);
@@ -126,12 +139,12 @@ function readSettings(config: ConfigReader): Settings {
   }
   return {
     triesPerMinute,
+    tokenTtlSeconds,
     embedded: {
       host,
       port: config.integer("LAMPID_ISSUER_PORT", { min: 1, max: 65_535, fallback: 8_081 }),
       issuerUrl,
       audience: config.string("LAMPID_TOKEN_AUDIENCE", "lampid"),
-      tokenTtlSeconds: config.integer("LAMPID_TOKEN_TTL_SECONDS", { min: 1, max: 86_400, fallback: 3_600 }),
       demoPassword: demo ? password : undefined,
       serviceSecret: config.optional("LAMPID_SERVICE_CLIENT_SECRET"),
     },
@@ -142,6 +155,7 @@ function readSettings(config: ConfigReader): Settings {
 async function startEmbeddedIssuer(
   ctx: AuthContext,
   settings: EmbeddedSettings,
+  tokenTtlSeconds: number,
   throttle: LoginThrottle,
 ): Promise<Issuer> {
   const { host, port, demoPassword } = settings;
@@ -166,7 +180,9 @@ async function startEmbeddedIssuer(
       pelaporan: serviceSecret,
       dokumen: serviceSecret,
     };
-    server.serve(createIssuer({ ...settings, machineSecrets, secrets, accounts, sql: database, log }));
+    server.serve(
+      createIssuer({ ...settings, tokenTtlSeconds, machineSecrets, secrets, accounts, sql: database, log }),
+    );
     loginSecret = secrets.loginSecret;
     health(true);
     log.info({ issuer: settings.issuerUrl, demoAccounts: demoPassword !== undefined }, "issuer is ready");
@@ -194,7 +210,7 @@ async function startEmbeddedIssuer(
     // It is here, and its queue of passwords is short: on a machine at its limit a login is slow rather than refused.
     timeoutMs: 10_000,
   };
-  return { endpoint, store: postgresAccountStore({ database, hasher }) };
+  return { endpoint, store: postgresAccountStore({ database, hasher }), database };
 }
 
 /** Starts without it and serves when it is there, so that a start needs no order here either. */
@@ -228,7 +244,7 @@ function watchExternalIssuer(ctx: AuthContext, settings: ExternalSettings): Issu
   // The accounts are Keycloak's; who changed them is for our own audit.
   // A login needs Keycloak alone; the administration of accounts, which is audited here, refuses without it.
   const database = ctx.database({ isCritical: false });
-  return { endpoint, store: keycloakAccountStore({ admin, database }) };
+  return { endpoint, store: keycloakAccountStore({ admin, database }), database };
 }
 
 function isLoopback(host: string): boolean {

@@ -94,7 +94,7 @@ function accountTransaction(sql: Sql, hasher: PasswordHasher, at: Date): Account
   };
 }
 
-/** Sessions, codes, grants and refresh tokens; an access token is a JWT, which nobody can take back. */
+/** Sessions, codes, grants and refresh tokens; access tokens are JWTs, which are refused by the list in revocations.ts. */
 async function endSessions(sql: Sql, id: string): Promise<void> {
   await sql.query("delete from oidc_state where payload ->> 'accountId' = $1", [id]);
 }

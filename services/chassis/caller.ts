@@ -21,6 +21,8 @@ export type Caller = {
   /** Wilayah code the account is good for; "ID" is the nation, "" is nowhere. */
   wilayah: string;
   scopes: readonly string[];
+  /** When the token was issued (claim "iat"). Without it the token is older than any change of its account. */
+  issuedAtSeconds?: number;
 };
 
 export const anonymous: Caller = { subject: "", username: "", role: "", wilayah: "", scopes: [] };

@@ -61,6 +61,9 @@ type Handlers = {
   statistik?: Partial<ServiceImpl<typeof StatistikService>>;
 };
 
+/** Accounts whose tokens are revoked. */
+const revoked = new Set<string>();
+
 /** The whole chain of a server in front of these handlers. */
 function serve({ auth = {}, penduduk = {}, statistik = {} }: Handlers, maxCallMs = 1_000) {
   const sink = new Writable({
@@ -83,6 +86,7 @@ function serve({ auth = {}, penduduk = {}, statistik = {} }: Handlers, maxCallMs
     },
     policy,
     verifyToken,
+    isRevoked: ({ subject }) => revoked.has(subject),
     maxCallMs,
   });
   const transport = createRouterTransport(
@@ -435,5 +439,37 @@ describe("a method that is bound to a wilayah", () => {
   test("asking outside a call that the policy has seen is refused", () => {
     const values = { get: (key: { defaultValue: unknown }) => key.defaultValue };
     assert.throws(() => requireWilayah({ values } as unknown as HandlerContext, "32"), /was not authorised/);
+  });
+});
+
+describe("a stream whose caller loses their access", () => {
+  test("ends before its next message, with the reason, and its handler is told", async () => {
+    let isLeft = false;
+    const { statistik } = serve({
+      statistik: {
+        async *watchStats() {
+          try {
+            for (;;) yield {};
+          } finally {
+            isLeft = true;
+          }
+        },
+      },
+    });
+    let messages = 0;
+    const watching = (async () => {
+      for await (const _ of statistik.watchStats({}, as("pusat"))) {
+        if (++messages === 3) revoked.add(accounts.pusat!.subject);
+      }
+    })();
+    try {
+      const error = await refusal(watching);
+      assert.equal(error.code, Code.Unauthenticated);
+      assert.equal(reasonOf(error), "TOKEN_REVOKED");
+      assert.ok(messages >= 3 && isLeft);
+      assert.deepEqual(measured, ["WatchStats unauthenticated"]);
+    } finally {
+      revoked.clear();
+    }
   });
 });

@@ -14,6 +14,7 @@ import { isDatabaseUnavailable } from "./database.ts";
 import type { Logger } from "./log.ts";
 import type { Policy } from "./policy/policy.ts";
 import { type FieldViolation, Refused, refusalToError, refuse } from "./refusal.ts";
+import { type IsRevoked, tokenRevoked } from "./revocations.ts";
 import type { Telemetry } from "./telemetry.ts";
 import type { TokenVerifier } from "./token.ts";
 import { traceIdOf, traceparentFrom } from "./trace-context.ts";
@@ -23,6 +24,8 @@ export type ServerChainDeps = {
   telemetry: Telemetry;
   policy: Policy;
   verifyToken: TokenVerifier;
+  /** Asked before every message of a stream that is sent: a stream may outlive its caller's rights. Default: they do not end. */
+  isRevoked?: IsRevoked;
   /** Longest a unary call may take, milliseconds. */
   maxCallMs: number;
 };
@@ -32,7 +35,7 @@ export function serverInterceptors(deps: ServerChainDeps): Interceptor[] {
     traces(deps.telemetry),
     deadlines(deps.maxCallMs),
     refusals(deps.log),
-    authenticate(deps.policy, deps.verifyToken),
+    authenticate(deps.policy, deps.verifyToken, deps.isRevoked),
     authorize(deps.policy),
     validate(),
   ];
@@ -134,14 +137,25 @@ export function refusals(log: Logger): Interceptor {
   };
 }
 
-/** Verifies the token of every method that the policy does not call public. */
-export function authenticate(policy: Policy, verifyToken: TokenVerifier): Interceptor {
+/** Verifies the token of every method that the policy does not call public; a stream ends when it is revoked, not when it expires. */
+export function authenticate(
+  policy: Policy,
+  verifyToken: TokenVerifier,
+  isRevoked: IsRevoked = () => false,
+): Interceptor {
   return (next) => async (req) => {
-    if (!policy(methodName(req), anonymous).public) {
-      const verified = verifyToken(req.header.get("authorization"));
-      req.contextValues.set(callerKey, verified instanceof Promise ? await verified : verified);
+    if (policy(methodName(req), anonymous).public) return next(req);
+    const verified = verifyToken(req.header.get("authorization"));
+    const caller = verified instanceof Promise ? await verified : verified;
+    req.contextValues.set(callerKey, caller);
+    const res = await next(req);
+    if (res.stream) {
+      const check = () => {
+        if (isRevoked(caller)) throw tokenRevoked();
+      };
+      (res as { message: AsyncIterable<unknown> }).message = guarded(res.message, check);
     }
-    return next(req);
+    return res;
   };
 }
 

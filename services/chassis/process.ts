@@ -17,6 +17,7 @@ import { createLogger, type Logger } from "./log.ts";
 import { runRelay } from "./outbox.ts";
 import { loadMeshPolicy, type Policy } from "./policy/policy.ts";
 import { reflectionService } from "./reflection.ts";
+import { followRevocations, revocationList } from "./revocations.ts";
 import { authorizeAs, type ServiceToken, serviceToken } from "./service-token.ts";
 import { startTelemetry, type Telemetry } from "./telemetry.ts";
 import { type TokenVerifier, tokenVerifier } from "./token.ts";
@@ -38,6 +39,11 @@ export type ProcessContext = {
   signal: AbortSignal;
   /** To another process of the mesh (LAMPID_UPSTREAM_<NAME>), as this process itself: what it does of its own accord. */
   upstream: (name: string, options?: UpstreamOptions) => Transport;
+  /**
+   * Has {@link verifyToken} refuse what auth says is revoked. Every process does so over LAMPID_UPSTREAM_AUTH; one that calls
+   * auth by a transport of its own gives it here.
+   */
+  followRevocations: (auth: Transport) => void;
   /** Offers an RPC service on the gRPC port. */
   serve: <Desc extends DescService>(service: Desc, implementation: Partial<ServiceImpl<Desc>>) => void;
   /** The service's own database (LAMPID_DATABASE_URL), watched by health; one that is not critical is only shown there. */
@@ -125,9 +131,12 @@ async function start(
   const health = createHealth();
   const policy = await loadMeshPolicy();
   const discovery = issuerDiscovery({ issuer, log });
+  const { isRevoked, replace: replaceRevocations } = revocationList();
+  const revocationSeconds = config.integer("LAMPID_REVOCATION_SECONDS", { min: 1, max: 30, fallback: 10 });
   const verifyToken = tokenVerifier({
     issuer,
     audience: config.string("LAMPID_TOKEN_AUDIENCE", "lampid"),
+    isRevoked,
     ...(jwksUrl ? { jwksUrl } : {}),
     // The embedded issuer's keys are where they always are: one request less at the first call.
     ...(profile === "cluster" ? { discovery } : {}),
@@ -140,6 +149,7 @@ async function start(
   let database: Database | undefined;
   let bus: Promise<EventBus> | undefined;
   let token: ServiceToken | undefined;
+  let isFollowing = false;
 
   const context: ProcessContext = {
     name,
@@ -160,15 +170,22 @@ async function start(
           secret: config.string("LAMPID_SERVICE_CLIENT_SECRET"),
         },
       });
-      const transport = createWireTransport({
-        wire: config.oneOf("LAMPID_WIRE", wireNames, "grpc-js"),
-        baseUrl: config.url(`LAMPID_UPSTREAM_${upstream.toUpperCase()}`, ["http:"]),
-        keepalive: { timeMs: 30_000, timeoutMs: 10_000 },
-        interceptors: [authorizeAs(token)],
-        ...options,
-      });
-      closers.push(transport.close);
-      return transport;
+      return transportTo(upstream, { interceptors: [authorizeAs(token)], ...options });
+    },
+    followRevocations(auth) {
+      isFollowing = true;
+      context.background(
+        followRevocations({
+          transport: auth,
+          onList: replaceRevocations,
+          everyMs: revocationSeconds * 1000,
+          // Without auth people's tokens are as good as they were when it last answered.
+          health: health.part("revocations", { isCritical: false }),
+          log,
+          meter: telemetry.meter,
+          signal: stop.signal,
+        }),
+      );
     },
     serve(service, implementation) {
       services.push({ service, implementation: implementation as Partial<ServiceImpl<DescService>> });
@@ -220,6 +237,17 @@ async function start(
     onClose: (close) => closers.push(close),
   };
 
+  function transportTo(upstream: string, options: Partial<WireTransportOptions>): Transport {
+    const transport = createWireTransport({
+      wire: config.oneOf("LAMPID_WIRE", wireNames, "grpc-js"),
+      baseUrl: config.url(`LAMPID_UPSTREAM_${upstream.toUpperCase()}`, ["http:"]),
+      keepalive: { timeMs: 30_000, timeoutMs: 10_000 },
+      ...options,
+    });
+    closers.push(transport.close);
+    return transport;
+  }
+
   async function openTheBus(): Promise<EventBus> {
     // Without its bus a process answers calls all the same: events wait in the outbox, and in the log.
     const reported = health.part("bus", { isCritical: false });
@@ -254,6 +282,14 @@ async function start(
   }
 
   await compose(context);
+  if (!isFollowing && config.optional("LAMPID_UPSTREAM_AUTH") !== undefined) {
+    context.followRevocations(transportTo("auth", {}));
+  }
+  if (!isFollowing) {
+    log.warn(
+      "LAMPID_UPSTREAM_AUTH is not set: tokens of suspended and changed accounts are good until they expire",
+    );
+  }
   await listenOn(admin, address.host, adminPort);
   server = listen ? await listen(context, address) : await serveGrpc();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void shutdown(signal));
@@ -264,7 +300,14 @@ async function start(
   async function serveGrpc() {
     const grpc = createWireServer({
       wire: config.oneOf("LAMPID_WIRE", wireNames, "grpc-js"),
-      interceptors: serverInterceptors({ log, telemetry, policy, verifyToken, maxCallMs: 60_000 }),
+      interceptors: serverInterceptors({
+        log,
+        telemetry,
+        policy,
+        verifyToken,
+        isRevoked,
+        maxCallMs: 60_000,
+      }),
       onInternalError: (cause, path) => log.error({ err: cause, path }, "call failed outside its handler"),
       ...(maxMessageBytes ? { readMaxBytes: maxMessageBytes, writeMaxBytes: maxMessageBytes } : {}),
     });

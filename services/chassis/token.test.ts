@@ -13,7 +13,8 @@ import {
 } from "jose";
 import type { Caller } from "./caller.ts";
 import { Refused } from "./refusal.ts";
-import { type TokenVerifier, tokenVerifier } from "./token.ts";
+import type { IsRevoked } from "./revocations.ts";
+import { type TokenVerifier, type TokenVerifierOptions, tokenVerifier } from "./token.ts";
 
 const issuer = "http://issuer.test";
 const audience = "lampid";
@@ -55,7 +56,7 @@ function sign(payload: JWTPayload = claims, { key = signer, header }: Signing = 
 }
 
 /** Verifies with the keys at hand; `lookups` tells how often a key was needed, so how often a signature was checked. */
-function verifier(more: { cacheSize?: number; now?: () => number } = {}) {
+function verifier(more: Partial<TokenVerifierOptions> = {}) {
   const keys = createLocalJWKSet({ keys: [publicJwk] });
   const counted = { lookups: 0 };
   const verify = tokenVerifier({
@@ -90,6 +91,7 @@ describe("a verified token", () => {
       role: "operator",
       wilayah: "32.01.01.1006",
       scopes: ["lampid"],
+      issuedAtSeconds: seconds,
     };
     assert.deepEqual(await verifier()(`Bearer ${await sign()}`), expected);
     assert.deepEqual(await verifier()(`bearer  ${await sign()}`), expected);
@@ -233,6 +235,41 @@ describe("a token is remembered", () => {
     for (const token of tokens) await verify(`Bearer ${token}`);
     assert.ok(!(verify(`Bearer ${tokens[2]}`) instanceof Promise));
     assert.ok(verify(`Bearer ${tokens[0]}`) instanceof Promise);
+  });
+});
+
+describe("a token that is revoked", () => {
+  const revoked = "unauthenticated TOKEN_REVOKED";
+
+  test("is refused with a reason of its own, remembered or not, and its signature is still checked once", async () => {
+    const asked: Parameters<IsRevoked>[0][] = [];
+    let isRevoked = false;
+    const verify = verifier({
+      isRevoked(caller) {
+        asked.push(caller);
+        return isRevoked;
+      },
+    });
+    const header = `Bearer ${await sign()}`;
+    await verify(header);
+    isRevoked = true;
+    assert.equal(await refusalOf(verify, header), revoked);
+    const another = `Bearer ${await sign({ ...claims, iat: seconds - 7, jti: "lain" })}`;
+    assert.equal(await refusalOf(verify, another), revoked);
+    assert.equal(await refusalOf(verify, another), revoked);
+    assert.equal(verify.counted.lookups, 2);
+    isRevoked = false;
+    assert.equal((await verify(another)).subject, claims.sub);
+    assert.deepEqual(
+      asked.map(({ subject, issuedAtSeconds }) => [subject, issuedAtSeconds]),
+      [seconds, seconds, seconds - 7, seconds - 7, seconds - 7].map((time) => [claims.sub, time]),
+    );
+  });
+
+  test("is not told from a bad one before its signature was checked", async () => {
+    const verify = verifier({ isRevoked: () => true });
+    const token = await sign(claims, { key: stranger });
+    assert.equal(await refusalOf(verify, `Bearer ${token}`), "unauthenticated TOKEN_INVALID");
   });
 });
 

@@ -4,6 +4,7 @@ import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtV
 import type { Caller } from "./caller.ts";
 import type { IssuerDiscovery } from "./issuer-discovery.ts";
 import { refuse } from "./refusal.ts";
+import { type IsRevoked, tokenRevoked } from "./revocations.ts";
 
 /** Turns an Authorization header into a caller; throws UNAUTHENTICATED, or UNAVAILABLE when the keys cannot be had. */
 export type TokenVerifier = (authorization: string | null) => Caller | Promise<Caller>;
@@ -18,6 +19,8 @@ export type TokenVerifierOptions = {
   discovery?: IssuerDiscovery;
   /** Instead of {@link jwksUrl}, for tests. */
   keys?: JWTVerifyGetKey;
+  /** Asked at every call, also for a token that is remembered. Default: none is. */
+  isRevoked?: IsRevoked;
   /** Tokens remembered. Default 10,000. */
   cacheSize?: number;
   now?: () => number;
@@ -30,7 +33,7 @@ const ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"];
 const JWKS_OPTIONS = { timeoutDuration: 3_000, cooldownDuration: 5_000, cacheMaxAge: 6 * 60 * 60_000 };
 
 export function tokenVerifier(options: TokenVerifierOptions): TokenVerifier {
-  const { issuer, audience, cacheSize = 10_000, now = Date.now } = options;
+  const { issuer, audience, isRevoked = () => false, cacheSize = 10_000, now = Date.now } = options;
   const keys = options.keys ?? remoteKeys(options);
   const cache = new Map<string, { caller: Caller; expiresAtMs: number }>();
 
@@ -40,6 +43,11 @@ export function tokenVerifier(options: TokenVerifierOptions): TokenVerifier {
     // Oldest first out: a flood of new tokens costs verifications, never memory.
     if (cache.size >= cacheSize) cache.delete(cache.keys().next().value!);
     cache.set(cacheKey, { caller, expiresAtMs: payload.exp! * 1000 });
+    return unlessRevoked(caller);
+  }
+
+  function unlessRevoked(caller: Caller): Caller {
+    if (isRevoked(caller)) throw tokenRevoked();
     return caller;
   }
 
@@ -68,7 +76,7 @@ export function tokenVerifier(options: TokenVerifierOptions): TokenVerifier {
     const cacheKey = hash("sha256", token, "base64");
     const known = cache.get(cacheKey);
     if (known) {
-      if (known.expiresAtMs > now()) return known.caller;
+      if (known.expiresAtMs > now()) return unlessRevoked(known.caller);
       cache.delete(cacheKey);
     }
     return verify(token, cacheKey);
@@ -94,6 +102,7 @@ function callerFromClaims(payload: JWTPayload): Caller {
     role: text("role"),
     wilayah: text("wilayah"),
     scopes: text("scope").split(" ").filter(Boolean),
+    ...(payload.iat === undefined ? {} : { issuedAtSeconds: payload.iat }),
   };
 }
 

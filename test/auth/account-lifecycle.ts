@@ -20,7 +20,13 @@ export type LoginPages = {
 const CHOSEN = "kuda nil makan siang";
 
 export async function liveThroughAnAccount(mesh: AuthComponent, pages: LoginPages): Promise<void> {
-  const { auth, accounts } = mesh;
+  const { auth, accounts, revocations } = mesh;
+  /** By what a real token of theirs says in "sub": suspended or not; undefined when nothing of theirs is revoked. */
+  const revocationOf = async (subject: string) => {
+    await new Promise((resolve) => setTimeout(resolve, 600)); // One reading serves everyone for half a second.
+    const listed = (await revocations.listRevocations({})).revocations;
+    return listed.find((each) => each.subject === subject)?.suspended;
+  };
   const kota = bearer((await auth.login({ username: "kota", password: "rahasia" })).accessToken);
   const username = newUsername();
   const login = (password: string) => auth.login({ username, password });
@@ -65,9 +71,11 @@ export async function liveThroughAnAccount(mesh: AuthComponent, pages: LoginPage
   assert.deepEqual([suspended?.status, suspended?.role], [Status.DITANGGUHKAN, Role.SUPERVISOR]);
   assert.equal((await refused(login(CHOSEN))).code, Code.Unauthenticated);
   assert.ok((await refresh(renewed.body.refresh_token!)).status >= 400, "its session has ended");
+  assert.equal(await revocationOf(me.subject), true);
 
   const { account: back } = await accounts.reactivateAccount({ name }, kota);
   assert.deepEqual(back, moved);
+  assert.equal(await revocationOf(me.subject), false);
   await login(CHOSEN);
   assert.ok((await refresh(renewed.body.refresh_token!)).status >= 400, "the old session stays ended");
 

@@ -18,6 +18,7 @@ import { startTelemetry } from "#chassis/telemetry.ts";
 import { tokenVerifier } from "#chassis/token.ts";
 import { AccountService } from "#gen/lampid/auth/v1/account_service_pb.ts";
 import { AuthService } from "#gen/lampid/auth/v1/auth_service_pb.ts";
+import { RevocationService } from "#gen/lampid/auth/v1/revocation_service_pb.ts";
 import { composeAuth } from "../../services/auth/auth.ts";
 import { freePort } from "../harness/database.ts";
 import { eventually } from "../harness/eventually.ts";
@@ -26,6 +27,7 @@ export type AuthComponent = {
   issuerUrl: string;
   auth: Client<typeof AuthService>;
   accounts: Client<typeof AccountService>;
+  revocations: Client<typeof RevocationService>;
   health: ReturnType<typeof createHealth>;
   /** What it has logged from level info on, and clears it. */
   takeLog: () => { level: string; msg: string }[];
@@ -93,6 +95,7 @@ export async function startAuth(
     issuerUrl,
     auth: createClient(AuthService, transport),
     accounts: createClient(AccountService, transport),
+    revocations: createClient(RevocationService, transport),
     health,
     takeLog: () => lines.splice(0),
     serving: () => eventually(() => health.serving()),

@@ -22,7 +22,7 @@ const STANDARD = [
   "grpc.reflection.v1alpha.ServerReflection",
 ];
 const SERVICES: Record<string, string[]> = {
-  auth: ["lampid.auth.v1.AccountService", "lampid.auth.v1.AuthService"],
+  auth: ["lampid.auth.v1.AccountService", "lampid.auth.v1.AuthService", "lampid.auth.v1.RevocationService"],
   penduduk: [
     "lampid.penduduk.v1.PendudukService",
     "lampid.penggabungan.v1.PenggabunganService",
@@ -45,6 +45,7 @@ const SERVICES: Record<string, string[]> = {
 };
 /** What the mesh offers to itself alone. */
 const INTERNAL = [
+  "lampid.auth.v1.RevocationService",
   "lampid.pelaporan.v1.PemeliharaanService",
   "lampid.penggabungan.v1.PenggabunganService",
   "lampid.peristiwa.v1.PeristiwaService",

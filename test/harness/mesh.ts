@@ -17,6 +17,7 @@ const TEST_ENVIRONMENT = {
   LAMPID_RATE_LIMIT_PER_MINUTE: "1000000",
   LAMPID_BODY_TIMEOUT_MS: "6000",
   LAMPID_CORS_ORIGINS: ALLOWED_ORIGIN,
+  LAMPID_REVOCATION_SECONDS: "1",
 };
 
 /** Whether tests run on a mesh of the cluster profile. */

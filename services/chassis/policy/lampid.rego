@@ -130,9 +130,11 @@ methods := {
 	"lampid.dukcapil.v1.DukcapilHubService/SetGangguan": {"roles": maintainers, "scoped": false},
 }
 
-# Methods that need no token: how else would one get one, know that a process lives, or that a document one is shown is good.
+# Methods that need no token: how else would one get one, know which are revoked, that a process lives, or that a document one is
+# shown is good.
 public := {
 	"lampid.auth.v1.AuthService/Login",
+	"lampid.auth.v1.RevocationService/ListRevocations",
 	"lampid.dokumen.v1.DokumenService/VerifyDokumen",
 	"lampid.dokumen.v1.DokumenService/GetKunci",
 	"grpc.health.v1.Health/Check",

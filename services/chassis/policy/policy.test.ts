@@ -19,6 +19,7 @@ const expected: Record<string, string> = {
   "lampid.auth.v1.AccountService/SuspendAccount": "admin_kota admin_pusat scoped",
   "lampid.auth.v1.AccountService/ReactivateAccount": "admin_kota admin_pusat scoped",
   "lampid.auth.v1.AccountService/ResetPassword": "admin_kota admin_pusat scoped",
+  "lampid.auth.v1.RevocationService/ListRevocations": "public",
   "lampid.penduduk.v1.PendudukService/RegisterPenduduk": "operator supervisor admin_kota admin_pusat scoped",
   "lampid.penduduk.v1.PendudukService/IssueNik": "operator supervisor admin_kota admin_pusat scoped",
   "lampid.penduduk.v1.PendudukService/GetPenduduk":

@@ -162,7 +162,7 @@ export const Account_Status = {
   AKTIF: 1,
 
   /**
-   * It may not; tokens it already has are good until they expire.
+   * It may not; tokens it already has are refused within a minute.
    *
    * @generated from enum value: STATUS_DITANGGUHKAN = 2;
    */

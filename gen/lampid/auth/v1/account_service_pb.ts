@@ -472,8 +472,8 @@ export const AccountService: GenService<{
     output: typeof ListAccountsResponseSchema;
   },
   /**
-   * UpdateAccount changes the role, the wilayah or both; they must fit each other afterwards. New tokens carry them, those
-   * that are given out already do not.
+   * UpdateAccount changes the role, the wilayah or both; they must fit each other afterwards. New tokens carry them; those
+   * that were given out before are refused within a minute (UNAUTHENTICATED, TOKEN_REVOKED).
    * Returns NOT_FOUND if there is none, ABORTED if the etag is not current.
    *
    * @generated from rpc lampid.auth.v1.AccountService.UpdateAccount
@@ -485,7 +485,7 @@ export const AccountService: GenService<{
   },
   /**
    * SuspendAccount ends the account's sessions and lets it sign in no more; one that is suspended stays so. Its access
-   * tokens are good until they expire. Returns NOT_FOUND if there is none.
+   * tokens are refused within a minute (UNAUTHENTICATED, TOKEN_REVOKED). Returns NOT_FOUND if there is none.
    *
    * @generated from rpc lampid.auth.v1.AccountService.SuspendAccount
    */
@@ -495,7 +495,8 @@ export const AccountService: GenService<{
     output: typeof SuspendAccountResponseSchema;
   },
   /**
-   * ReactivateAccount lets a suspended account sign in again, with the password it had. Returns NOT_FOUND if there is none.
+   * ReactivateAccount lets a suspended account sign in again, with the password it had; tokens from before stay refused.
+   * Returns NOT_FOUND if there is none.
    *
    * @generated from rpc lampid.auth.v1.AccountService.ReactivateAccount
    */
@@ -506,8 +507,8 @@ export const AccountService: GenService<{
   },
   /**
    * ResetPassword gives the account an initial password, which is good for one thing: to sign in with a browser and choose
-   * another. The password before it, and the account's sessions, end. Each call makes another one, and none is kept to be
-   * told again. Returns NOT_FOUND if there is none.
+   * another. The password before it, the account's sessions and, within a minute, its access tokens end. Each call makes
+   * another one, and none is kept to be told again. Returns NOT_FOUND if there is none.
    *
    * @generated from rpc lampid.auth.v1.AccountService.ResetPassword
    */
