@@ -254,6 +254,36 @@ describe("an approved report", () => {
     }
   });
 
+  test("whose command was refused while a worker looked at the queue is not brought to the registry once more", async () => {
+    reports.registry.refuses = () => "NOT_ALIVE";
+    reports.startWorker();
+    const refused = await reports.answered((await reports.approved()).name);
+    await reports.stopWorkers();
+    const { rows } = await reports.db.query(
+      "select id, laporan, versi, traceparent, 0 as percobaan from perintah_efek where laporan = $1",
+      [idOf(refused)],
+    );
+
+    // The registry would accept it by now, and nobody would ever note that it did.
+    reports.registry.refuses = () => undefined;
+    let looks = 0;
+    reports.startWorker({
+      perintah: { ...reports.perintah, due: async () => (looks++ === 0 ? rows : []) },
+    });
+    await eventually(async () => looks > 2);
+    assert.equal(reports.registry.requests.length, 1);
+    assert.ok(equals(LaporanSchema, await reports.get(refused.name), refused));
+
+    // Nor is another command of the report, which was given meanwhile, brought under its id.
+    await client.reapplyLaporan(on(refused), kota);
+    looks = 0;
+    await eventually(async () => looks > 2);
+    assert.equal(reports.registry.requests.length, 1);
+    reports.startWorker();
+    const applied = await reports.answered(refused.name);
+    assert.equal(applied.efek?.status, StatusEfek.BERLAKU, applied.efek?.sebab);
+  });
+
   test("goes to the registry beside others, so many at a time, but never twice at once", async () => {
     reports.registry.delayMs = 50;
     const approved = await Promise.all(Array.from({ length: 12 }, () => reports.approved()));
