@@ -12,7 +12,7 @@ import {
   decidePembetulanKematian,
   decidePembetulanPindah,
 } from "../domain/peristiwa/pembetulan.ts";
-import { decidePencabutan } from "../domain/peristiwa/pencabutan.ts";
+import { decidePencabutan, hasLeftAgain } from "../domain/peristiwa/pencabutan.ts";
 import { decidePengembalian } from "../domain/peristiwa/pengembalian.ts";
 import { SURAT, type SuratPindah } from "../domain/peristiwa/surat-pindah.ts";
 import { pendudukTransaction } from "../postgres-store.ts";
@@ -21,7 +21,7 @@ import { correctAkta, revokeAkta } from "./akta-store.ts";
 import { lockKeadaan, type Named, writeEfek } from "./keadaan-store.ts";
 import { accepted, type Berlaku, type Konteks, type Terdahulu } from "./konteks.ts";
 import { parentFields, parentsOf, suratOf } from "./pengesahan.ts";
-import { closeSurat, findSurat, redirectSurat, reopenSurat } from "./surat-store.ts";
+import { closeSurat, findSurat, lastSurat, redirectSurat, reopenSurat } from "./surat-store.ts";
 
 const NO_NUMBERS = { nomorKk: new Map<string, string>() };
 
@@ -48,6 +48,8 @@ export async function cabut(
   const arrivedBy = formulir.case === "datang" ? await suratOf(sql, formulir.value) : undefined;
   const jejak = jejakOf(terdahulu);
   const before = await lockKeadaan(sql, namedBy(jejak));
+  const leftAgain = surat && hasLeftAgain(surat, await lastSurat(sql, surat));
+  if (leftAgain) throw refusedBy({ sebab: "MOVED_ON", subjek: leftAgain });
   const efek = accepted(decidePencabutan(before, jejak));
   await writeEfek(sql, before, efek, NO_NUMBERS, konteks);
   await revokeAkta(sql, laporan);
