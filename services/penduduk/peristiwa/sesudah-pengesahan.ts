@@ -3,6 +3,7 @@
 import { pendudukEventId } from "#chassis/peristiwa-id.ts";
 import type { Datang, IsiLaporan, Kelahiran, Pindah } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
 import { PeristiwaBerlaku_Jenis as Jenis } from "#gen/lampid/peristiwa/v1/peristiwa_events_pb.ts";
+import { snakeCase } from "../biodata.ts";
 import type { Efek } from "../domain/peristiwa/efek.ts";
 import { type Jejak, joinJejak } from "../domain/peristiwa/jejak.ts";
 import { type Keadaan, keadaanOf } from "../domain/peristiwa/keadaan.ts";
@@ -135,7 +136,8 @@ async function betulkanKelahiran(
     ibu,
     urutan: sesudah.urutan,
   });
-  return { before, efek: { ...efek, penduduk: [anak] }, nomorAkta };
+  const written = Object.keys(biodata).map(snakeCase);
+  return { before, efek: { ...efek, penduduk: [anak] }, biodata: written, nomorAkta };
 }
 
 async function betulkanPindah(
