@@ -65,11 +65,15 @@ with incoming as materialized (
 ), commanded as (
   insert into perintah_efek (id, laporan, versi, traceparent) select event_id, id, versi, traceparent from fresh where commands
 ), left_for_transit as (
-  insert into perpindahan (laporan, sejak, periksa_at) select id, transit_since, transit_since from fresh
+  insert into perpindahan (laporan, sejak, periksa_at, nomor_surat)
+  select id, transit_since, transit_since, transit_number from fresh
   where transit_since is not null on conflict (laporan) do nothing
 ), left_transit as (
   update perpindahan p set selesai_at = fresh.waktu from fresh
   where p.laporan = fresh.id and fresh.transit_is_over and p.selesai_at is null
+), in_transit_again as (
+  update perpindahan p set selesai_at = null, periksa_at = fresh.waktu + interval '1 hour' from fresh
+  where p.nomor_surat = fresh.transit_again and p.nomor_surat <> ''
 ), audited as (
   insert into audit (created_at, subject, role, action, resource, wilayah, traceparent, keperluan, kolom)
   select audit_at, actor, role, action, resource, audit_wilayah, audit_traceparent, coalesce(keperluan, ''), coalesce(kolom, '{}')

@@ -17,7 +17,7 @@ import { Pengembalian_Sebab as Sebab } from "#gen/lampid/peristiwa/v1/peristiwa_
 import { as, assertRefused, assertViolations } from "../harness/component.ts";
 import { eventually } from "../harness/eventually.ts";
 import { BATAS_HARI, type EfekComponent, openEfek } from "./efek-component.ts";
-import { kelahiran, kematian, kota, on, operator, pindah, supervisor } from "./reports.ts";
+import { datang, kelahiran, kematian, kota, on, operator, pindah, supervisor } from "./reports.ts";
 
 let reports: EfekComponent;
 let client: EfekComponent["client"];
@@ -522,5 +522,29 @@ describe("a move whose members are in transit", () => {
     reports.pass(61);
     await reports.returnOverdue();
     assert.equal((await reports.answered(laporan.name)).status, Status.PINDAH_BATAL);
+  });
+
+  test("comes back by time alone, too, when the arrival is revoked after the hundred days", async () => {
+    const nomorSuratPindah = "SKPWNI/3201/20112026/0007";
+    let hasArrived = true;
+    reports.registry.hasil = ({ perintah }) =>
+      perintah.case === "pengesahan" && perintah.value.formulir.case === "pindah"
+        ? { dalamPerpindahan: 2, nomorSuratPindah }
+        : {};
+    reports.registry.refuses = ({ perintah }) =>
+      perintah.case === "pengembalian" && hasArrived ? "SURAT_PINDAH_CLOSED" : undefined;
+    const left = await inEffect(pindah());
+    const arrived = await inEffect(datang(nomorSuratPindah));
+    reports.pass(BATAS_HARI * 24 * 60 + 1);
+    await reports.returnOverdue();
+    assert.equal(await open(left), 0, "they have arrived");
+
+    await client.revokeLaporan({ ...on(arrived), alasan, nomorPutusan: "12/Pdt.P/2027/PN.Bgr" }, kota);
+    assert.equal((await reports.answered(arrived.name)).status, Status.DICABUT);
+    hasArrived = false;
+    reports.pass(61);
+    await reports.returnOverdue();
+    assert.equal((await reports.answered(left.name)).status, Status.PINDAH_BATAL);
+    assert.equal(await open(left), 0);
   });
 });
