@@ -1,8 +1,8 @@
 // Documents in PostgreSQL.
-import { appendToAudit } from "#chassis/audit.ts";
+import { appendToAudit, recordReadings } from "#chassis/audit.ts";
 import type { Database, Sql } from "#chassis/database.ts";
 import { idempotently } from "#chassis/idempotency.ts";
-import type { JenisDokumen } from "./domain/fakta.ts";
+import { type JenisDokumen, labelOf } from "./domain/fakta.ts";
 import type { DokumenRecord, DokumenStore, NewDokumen } from "./store.ts";
 
 /** Numbers of Dokumen.Jenis. */
@@ -60,9 +60,9 @@ export function postgresDokumenStore(db: Database): DokumenStore {
           values: [laporan, alasan, waktu],
         });
         if (baru) await insert(sql, baru);
-        for (const document of [...revoked, ...(baru ? [baru] : [])]) {
-          await appendToAudit(sql, { ...audit, resource: `dokumen/${document.id}` });
-        }
+        const rows = revoked.map((each) => ({ ...audit, resource: `dokumen/${each.id}`, kolom: ["alasan"] }));
+        if (baru) rows.push({ ...audit, resource: `dokumen/${baru.id}`, kolom: labelOf(baru.fakta) });
+        await appendToAudit(sql, ...rows);
       });
     },
 
@@ -77,7 +77,7 @@ export function postgresDokumenStore(db: Database): DokumenStore {
       return rows.map(toRecord);
     },
 
-    audit: (entry) => appendToAudit(db, entry),
+    audit: recordReadings(db),
 
     idempotently: (key, answer, work) =>
       idempotently(db, key, answer, (sql) =>

@@ -17,7 +17,7 @@ import {
   VerifyDokumenResponse_Hasil as Hasil,
   RevokeDokumenRequestSchema,
 } from "#gen/lampid/dokumen/v1/dokumen_service_pb.ts";
-import type { JenisDokumen } from "./domain/fakta.ts";
+import { type JenisDokumen, labelOf } from "./domain/fakta.ts";
 import type { KunciPublik } from "./kunci.ts";
 import type { Pernyataan } from "./pernyataan.ts";
 import type { Printed } from "./render.ts";
@@ -52,12 +52,18 @@ export function dokumenService({
     return found;
   }
 
-  const auditOf = (ctx: HandlerContext, { id, kodeWilayah }: DokumenRecord, at: Date) => ({
+  const auditOf = (
+    ctx: HandlerContext,
+    { id, kodeWilayah }: DokumenRecord,
+    at: Date,
+    kolom: readonly string[],
+  ) => ({
     ...actorOf(ctx),
     action: methodName(ctx),
     resource: `dokumen/${id}`,
     wilayah: kodeWilayah,
     at,
+    kolom,
   });
 
   return {
@@ -84,7 +90,7 @@ export function dokumenService({
       const found = await visible(ctx, name);
       if (found.status === "dicabut") throw revoked();
       // On record before the answer: who was given data, also if the answer never arrives.
-      await store.audit(auditOf(ctx, found, clock()));
+      await store.audit([auditOf(ctx, found, clock(), labelOf(found.fakta))]);
       return { berkas: { contentType: "application/pdf", data: await render(found) } };
     },
 
@@ -117,7 +123,7 @@ export function dokumenService({
         }
         if (before.status === "dicabut") throw revoked();
         const at = clock();
-        const after = await tx.revoke(id, request.alasan.trim(), at, auditOf(ctx, before, at));
+        const after = await tx.revoke(id, request.alasan.trim(), at, auditOf(ctx, before, at, ["alasan"]));
         return create(DokumenSchema, messageInit(after));
       });
       return { dokumen };

@@ -48,8 +48,8 @@ export type DokumenStore = {
   find: (id: string) => Promise<DokumenRecord | undefined>;
   /** The first issued first. */
   list: (laporan: string, after: string | undefined, limit: number) => Promise<DokumenRecord[]>;
-  /** One audit row by itself: of a reading. */
-  audit: (entry: AuditEntry) => Promise<void>;
+  /** Audit rows by themselves: of readings. */
+  audit: (entries: readonly AuditEntry[]) => Promise<void>;
   idempotently: <Desc extends DescMessage>(
     key: IdempotencyKey,
     answer: Desc,

@@ -1,7 +1,8 @@
 // Messages in PostgreSQL.
-import type { Sql } from "#chassis/database.ts";
+import { appendToAudit, recordReadings } from "#chassis/audit.ts";
+import type { Database } from "#chassis/database.ts";
 import { NATION } from "#chassis/wilayah.ts";
-import type { PesanRecord, PesanStatus, PesanStore } from "./store.ts";
+import type { ListQuery, PesanRecord, PesanStatus, PesanStore } from "./store.ts";
 
 const STATUS = {
   antre: 1,
@@ -13,10 +14,10 @@ const PENERIMA = { petugas: 1, pelapor: 2 } as const satisfies Record<PesanRecor
 const COLUMNS =
   "id, penerima, kanal, templat, kode_wilayah, laporan, isi, status, percobaan, kesalahan, created_at, delivered_at";
 
-export function postgresPesanStore(sql: Sql): PesanStore {
+export function postgresPesanStore(db: Database): PesanStore {
   return {
     async enqueue(messages) {
-      await sql.query({
+      await db.query({
         name: "pesan-enqueue",
         // A relay that was killed publishes again, so an event may be in one batch twice. In the order of the key: two
         // batches that share events must not wait for each other in a circle.
@@ -39,7 +40,7 @@ export function postgresPesanStore(sql: Sql): PesanStore {
     },
 
     async due(now, limit) {
-      const { rows } = await sql.query({
+      const { rows } = await db.query({
         name: "pesan-due",
         text: `select ${COLUMNS} from pesan where status = ${STATUS.antre} and next_try_at <= $1
                order by next_try_at, id limit $2`,
@@ -64,7 +65,7 @@ export function postgresPesanStore(sql: Sql): PesanStore {
         at: "at" in delivery ? delivery.at : undefined,
         kanal: "kanal" in delivery ? delivery.kanal : undefined,
       }));
-      await sql.query({
+      await db.query({
         name: "pesan-record",
         text: `update pesan p set status = r.status, kesalahan = coalesce(r.kesalahan, p.kesalahan),
                  percobaan = p.percobaan + r.tries, next_try_at = coalesce(r."nextTryAt", p.next_try_at), delivered_at = r.at,
@@ -78,30 +79,55 @@ export function postgresPesanStore(sql: Sql): PesanStore {
     },
 
     async find(id) {
-      const { rows } = await sql.query(`select ${COLUMNS} from pesan where id = $1`, [id]);
+      const { rows } = await db.query(`select ${COLUMNS} from pesan where id = $1`, [id]);
       return rows[0] && toRecord(rows[0]);
     },
 
-    async list({ kodeWilayah, status, limit, before }) {
-      const { rows } = await sql.query(
-        `select ${COLUMNS} from pesan
-         where ($1 = '${NATION}' or kode_wilayah = $1 or starts_with(kode_wilayah, $1 || '.'))
-           and ($2::smallint is null or status = $2) and ($3::uuid is null or id < $3)
-         order by id desc limit $4`,
-        [kodeWilayah, status ? STATUS[status] : null, before ?? null, limit],
+    async list(query) {
+      const { conditions, values } = listConditions(query);
+      const { rows } = await db.query(
+        `select ${COLUMNS} from pesan where ${conditions.join(" and ")} order by id desc limit $${values.length + 1}`,
+        [...values, query.limit],
       );
       return rows.map(toRecord);
     },
 
-    async requeue(id, now) {
-      const { rowCount } = await sql.query(
-        `update pesan set status = ${STATUS.antre}, percobaan = 0, kesalahan = '', next_try_at = $2
-         where id = $1 and status = ${STATUS.gagal}`,
-        [id, now],
-      );
-      return rowCount === 1;
-    },
+    requeue: (id, audit) =>
+      db.transaction(async (sql) => {
+        const { rowCount } = await sql.query(
+          `update pesan set status = ${STATUS.antre}, percobaan = 0, kesalahan = '', next_try_at = $2
+           where id = $1 and status = ${STATUS.gagal}`,
+          [id, audit.at],
+        );
+        if (rowCount !== 1) return false;
+        await appendToAudit(sql, audit);
+        return true;
+      }),
+
+    audit: recordReadings(db),
   };
+}
+
+/** Characters of the code of a kelurahan/desa, which nothing lies in. */
+const KELURAHAN = 13;
+
+/** Only what is asked for: each question then has an index of its own, whichever is rare. */
+function listConditions({ kodeWilayah, status, before }: ListQuery) {
+  const values: unknown[] = [];
+  const conditions = ["true"];
+  const add = (condition: (parameter: string) => string, value: unknown) => {
+    values.push(value);
+    conditions.push(condition(`$${values.length}`));
+  };
+  if (kodeWilayah.length === KELURAHAN) add((kode) => `kode_wilayah = ${kode}`, kodeWilayah);
+  else if (kodeWilayah !== NATION) {
+    // The code itself, and what follows it after a dot: "/" comes after ".", and both before all digits.
+    add((kode) => `kode_wilayah >= ${kode}`, kodeWilayah);
+    add((kode) => `kode_wilayah < ${kode}`, `${kodeWilayah}/`);
+  }
+  if (status) conditions.push(`status = ${STATUS[status]}`);
+  if (before) add((id) => `id < ${id}`, before);
+  return { conditions, values };
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: rows of pg are untyped; this is the one place that reads them.

@@ -1,7 +1,8 @@
 // NotifikasiService: the delivery log, and what offices want to be told of.
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import type { ServiceImpl } from "@connectrpc/connect";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { type AuditEntry, kolomOf } from "#chassis/audit.ts";
 import { actorOf, callerOf, requireWilayah } from "#chassis/caller.ts";
 import { idempotencyKeyOf } from "#chassis/idempotency.ts";
 import { methodName } from "#chassis/interceptors.ts";
@@ -10,6 +11,8 @@ import { type FieldViolation, refuse, refuseFields } from "#chassis/refusal.ts";
 import {
   type NotifikasiService,
   Pesan_Penerima as Penerima,
+  type Pesan,
+  PesanSchema,
   type Preferensi,
   Preferensi_Kanal as PreferensiKanal,
   PreferensiSchema,
@@ -55,6 +58,16 @@ export function notifikasiService({
     });
   }
 
+  /** Of a message on the way to who asked: its text may have a name. */
+  const auditOf = (ctx: HandlerContext, pesan: Pesan): AuditEntry => ({
+    ...actorOf(ctx),
+    action: methodName(ctx),
+    resource: pesan.name,
+    wilayah: pesan.kodeWilayah,
+    at: clock(),
+    kolom: kolomOf(PesanSchema, pesan),
+  });
+
   return {
     async listPesan({ kodeWilayah, status, pageSize, pageToken }, ctx) {
       requireWilayah(ctx, kodeWilayah);
@@ -64,8 +77,10 @@ export function notifikasiService({
       const found = await store.list({ kodeWilayah, status: statusOf(status), limit: limit + 1, before });
       const page = found.slice(0, limit);
       const last = page.at(-1);
+      const pesan = page.map(toMessage);
+      await store.audit(pesan.map((each) => auditOf(ctx, each)));
       return {
-        pesan: page.map(toMessage),
+        pesan,
         nextPageToken: found.length > limit && last ? writePageToken([last.id], filter) : "",
       };
     },
@@ -75,7 +90,7 @@ export function notifikasiService({
       const before = await store.find(id);
       if (!before) throw refuse("notFound", "NOT_FOUND", "there is no such message");
       requireWilayah(ctx, before.kodeWilayah);
-      if (!(await store.requeue(id, clock()))) {
+      if (!(await store.requeue(id, auditOf(ctx, toMessage(before))))) {
         throw refuse(
           "precondition",
           "NOT_DEAD_LETTERED",
@@ -164,14 +179,14 @@ function statusOf(status: Status): PesanStatus | undefined {
   return (Object.keys(STATUS) as PesanStatus[]).find((each) => STATUS[each] === status);
 }
 
-function toMessage(record: PesanRecord) {
+function toMessage(record: PesanRecord): Pesan {
   const { id, createdAt, deliveredAt, status, penerima, ...fields } = record;
-  return {
+  return create(PesanSchema, {
     ...fields,
     name: `pesan/${id}`,
     penerima: { petugas: Penerima.PETUGAS, pelapor: Penerima.PELAPOR }[penerima],
     status: STATUS[status],
     createTime: timestampFromDate(createdAt),
     ...(deliveredAt ? { terkirimTime: timestampFromDate(deliveredAt) } : {}),
-  };
+  });
 }

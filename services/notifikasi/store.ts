@@ -1,4 +1,5 @@
 // The port to messages and their delivery log.
+import type { AuditEntry } from "#chassis/audit.ts";
 
 export type PesanStatus = "antre" | "terkirim" | "gagal" | "tidak_dikirim";
 
@@ -51,6 +52,8 @@ export type PesanStore = {
   find: (id: string) => Promise<PesanRecord | undefined>;
   /** Newest first. */
   list: (query: ListQuery) => Promise<PesanRecord[]>;
-  /** Puts a dead-lettered message back; false if it is not dead-lettered. */
-  requeue: (id: string, now: Date) => Promise<boolean>;
+  /** Puts a dead-lettered message back, with its audit row; false, and neither, if it is not dead-lettered. */
+  requeue: (id: string, audit: AuditEntry) => Promise<boolean>;
+  /** Audit rows by themselves: of readings. */
+  audit: (entries: readonly AuditEntry[]) => Promise<void>;
 };

@@ -30,7 +30,7 @@ with incoming as materialized (
     peristiwa text, pelaku text, tingkat text, waktu timestamptz, alasan text, data jsonb, isi text, sensitif text, jejak json,
     event_id uuid, topic text, key text, type text, payload text, event_subject text, traceparent text, event_time timestamptz,
     actor text, role text, action text, resource text, audit_wilayah text, audit_traceparent text, audit_at timestamptz,
-    request_id uuid, fingerprint text, response text)
+    keperluan text, kolom text[], request_id uuid, fingerprint text, response text)
 ), appended as (
   insert into peristiwa (laporan, versi, jenis, pelaku, tingkat, waktu, alasan, data)
   select id, versi, peristiwa, pelaku, tingkat, waktu, alasan, data from incoming order by id
@@ -65,14 +65,19 @@ with incoming as materialized (
 ), commanded as (
   insert into perintah_efek (id, laporan, versi, traceparent) select event_id, id, versi, traceparent from fresh where commands
 ), left_for_transit as (
-  insert into perpindahan (laporan, sejak, periksa_at) select id, transit_since, transit_since from fresh
+  insert into perpindahan (laporan, sejak, periksa_at, nomor_surat)
+  select id, transit_since, transit_since, transit_number from fresh
   where transit_since is not null on conflict (laporan) do nothing
 ), left_transit as (
   update perpindahan p set selesai_at = fresh.waktu from fresh
   where p.laporan = fresh.id and fresh.transit_is_over and p.selesai_at is null
+), in_transit_again as (
+  update perpindahan p set selesai_at = null, periksa_at = fresh.waktu + interval '1 hour' from fresh
+  where p.nomor_surat = fresh.transit_again and p.nomor_surat <> ''
 ), audited as (
-  insert into audit (created_at, subject, role, action, resource, wilayah, traceparent)
-  select audit_at, actor, role, action, resource, audit_wilayah, audit_traceparent from fresh
+  insert into audit (created_at, subject, role, action, resource, wilayah, traceparent, keperluan, kolom)
+  select audit_at, actor, role, action, resource, audit_wilayah, audit_traceparent, coalesce(keperluan, ''), coalesce(kolom, '{}')
+  from fresh
 ), answered as (
   insert into idempotency (subject, request_id, fingerprint, response)
   select actor, request_id, decode(fingerprint, 'base64'), decode(response, 'base64') from fresh where request_id is not null
@@ -108,6 +113,8 @@ function toRow({ id, peristiwa, laporan, event, audit, answer }: AppendCommand) 
     audit_wilayah: audit.wilayah,
     audit_traceparent: audit.traceparent,
     audit_at: audit.at,
+    keperluan: audit.keperluan,
+    kolom: audit.kolom,
     request_id: answer?.key.requestId,
     fingerprint: answer && base64(answer.key.fingerprint),
     response: answer && base64(answer.response),

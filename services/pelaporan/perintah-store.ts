@@ -6,6 +6,8 @@ export type Perintah = {
   /** Id of the event that gave it; by it the registry takes it once. */
   id: string;
   laporan: string;
+  /** Number of that event: the report's last one as long as the command waits. */
+  versi: number;
   traceparent: string;
   /** Tries so far that brought no answer. */
   percobaan: number;

@@ -123,6 +123,7 @@ async function bring(
   const { id, laporan, percobaan } = each;
   try {
     const jawaban = await ask(each, deps, signal);
+    if (!jawaban) return;
     line.up();
     await note(each, jawaban, deps);
     metrics.settled(jawaban);
@@ -143,13 +144,18 @@ async function bring(
   }
 }
 
+/**
+ * Undefined for a command that was answered between the look at the queue and now: what the registry refused then, it could accept
+ * today, and nobody would note it; and what the report waits for by now is another command.
+ */
 async function ask(
-  { id, laporan, traceparent }: Perintah,
+  { id, laporan, versi, traceparent }: Perintah,
   { registry, store, tryMs }: PerintahWorkerDeps,
   signal: AbortSignal,
-): Promise<Jawaban> {
+): Promise<Jawaban | undefined> {
   const state = await store.find(laporan);
   if (!state) throw new Error(`a command of a report that is not there: ${laporan}`);
+  if (state.versi !== versi) return undefined;
   try {
     const request = applyRequest(id, laporan, state);
     const { hasil } = await registry.applyPeristiwa(request, {

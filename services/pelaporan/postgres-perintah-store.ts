@@ -9,7 +9,7 @@ export function postgresPerintahStore(db: Database): PerintahStore {
     async due(limit) {
       const { rows } = await db.query({
         name: "perintah-due",
-        text: `select id, laporan, traceparent, percobaan from perintah_efek
+        text: `select id, laporan, versi, traceparent, percobaan from perintah_efek
                where settled_at is null and coba_lagi_at <= now() order by coba_lagi_at, id limit $1`,
         values: [limit],
       });

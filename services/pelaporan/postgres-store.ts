@@ -1,5 +1,5 @@
 // Reports in PostgreSQL: an append-only table of events, and the state beside it (docs/decisions/0017).
-import { appendToAudit } from "#chassis/audit.ts";
+import { recordReadings } from "#chassis/audit.ts";
 import type { Database, Sql } from "#chassis/database.ts";
 import { type Refused, refuse } from "#chassis/refusal.ts";
 import { NATION } from "#chassis/wilayah.ts";
@@ -61,7 +61,7 @@ export function postgresLaporanStore(db: Database): LaporanStore {
 
     similar: (query) => findSimilar(db, query),
 
-    audit: (entry) => appendToAudit(db, entry),
+    audit: recordReadings(db),
 
     async lookUp(id, key) {
       const { rows } = await db.query({

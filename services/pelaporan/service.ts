@@ -3,7 +3,7 @@ import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufb
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { v7 as uuidv7 } from "uuid";
-import type { AuditEntry } from "#chassis/audit.ts";
+import { type AuditEntry, kolomOf } from "#chassis/audit.ts";
 import { actorOf, callerOf, requireWilayah } from "#chassis/caller.ts";
 import { civilDate } from "#chassis/civil-date.ts";
 import {
@@ -23,6 +23,7 @@ import {
   LaporanSchema,
   Laporan_Jenis as MessageJenis,
   Laporan_Status as MessageStatus,
+  TransisiSchema,
 } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
 import {
   ApproveLaporanRequestSchema,
@@ -50,6 +51,7 @@ import { decideSubmit, decideTransisi, type Keadaan, type Putusan, type Transisi
 import { statusEfekOf } from "./efek-messages.ts";
 import type { Feed } from "./feed.ts";
 import { kinerjaMessage } from "./kinerja-message.ts";
+import { kolomIsi, kolomLaporan } from "./kolom.ts";
 import {
   idOf,
   jenisOf,
@@ -191,22 +193,30 @@ export function pelaporanService({
       peristiwa,
       laporan,
       event: outboxEvent(id, peristiwa, laporan, actorOf(ctx).traceparent),
-      audit: auditOf(ctx, laporanName(id), laporan.kodeWilayah, peristiwa.waktu),
+      audit: {
+        ...auditOf(ctx, laporanName(id), laporan.kodeWilayah, peristiwa.waktu),
+        kolom: "isi" in peristiwa ? kolomIsi(peristiwa.isi) : [],
+      },
       answer: { key, response: toBinary(LaporanSchema, keptMessage(id, laporan)) },
     };
   }
 
-  async function wilayahOf(id: string): Promise<string> {
+  /** Kelurahan of a report that the caller may see. */
+  async function visible(ctx: HandlerContext, id: string): Promise<string> {
     const kodeWilayah = await store.wilayahOf(id);
     if (kodeWilayah === undefined) throw notFound();
+    requireWilayah(ctx, kodeWilayah);
     return kodeWilayah;
   }
 
-  /** On record before the answer: who was given data, also if the answer never arrives. */
-  async function auditReading(ctx: HandlerContext, id: string): Promise<void> {
-    const kodeWilayah = await wilayahOf(id);
-    requireWilayah(ctx, kodeWilayah);
-    await store.audit(auditOf(ctx, laporanName(id), kodeWilayah, clock()));
+  /** On record before the answer: who was given which data, also if the answer never arrives. */
+  async function recordReading(
+    ctx: HandlerContext,
+    id: string,
+    kodeWilayah: string,
+    kolom: readonly string[],
+  ): Promise<void> {
+    await store.audit([{ ...auditOf(ctx, laporanName(id), kodeWilayah, clock()), kolom }]);
   }
 
   return {
@@ -288,11 +298,12 @@ export function pelaporanService({
 
     async getLaporan({ name, asOf }, ctx) {
       const id = idOf(name);
-      await auditReading(ctx, id);
+      const kodeWilayah = await visible(ctx, id);
       const laporan = await store.find(id, asOf && timestampDate(asOf));
       if (!laporan) throw notFound();
       const message = laporanMessage(id, laporan);
       if (!asOf) message.pengiriman = (await store.pengiriman(id)).map(pengirimanMessage);
+      await recordReading(ctx, id, kodeWilayah, kolomLaporan(message));
       return { laporan: message };
     },
 
@@ -345,15 +356,18 @@ export function pelaporanService({
 
     async getLaporanHistory(request, ctx) {
       const id = idOf(request.name);
-      await auditReading(ctx, id);
+      const kodeWilayah = await visible(ctx, id);
       const filter = [request.name];
       const after = Number(readPageToken(request.pageToken, filter, [VERSI_PART])?.[0] ?? 0);
       const limit = pageSizeOf(request.pageSize);
       const found = await store.history(id, after, limit + 1);
       const page = found.slice(0, limit);
       const last = found.length > limit ? page.at(-1) : undefined;
+      const transisi = page.map(transisiMessage);
+      const kolom = new Set(transisi.flatMap((each) => kolomOf(TransisiSchema, each)));
+      await recordReading(ctx, id, kodeWilayah, [...kolom]);
       return {
-        transisi: page.map(transisiMessage),
+        transisi,
         nextPageToken: last ? writePageToken([String(last.versi)], filter) : "",
       };
     },

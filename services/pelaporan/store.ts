@@ -80,8 +80,8 @@ export type LaporanStore = {
   history: (id: string, after: number, limit: number) => Promise<Riwayat[]>;
   /** Open and approved reports under the keys of another, which is `except`; the most similar names first, at most 50. */
   similar: (query: SimilarQuery) => Promise<Kandidat[]>;
-  /** One audit row by itself: of a reading. */
-  audit: (entry: AuditEntry) => Promise<void>;
+  /** Audit rows by themselves: of readings. */
+  audit: (entries: readonly AuditEntry[]) => Promise<void>;
   /** A report as {@link find} has it, and what this request was answered before; both as of one moment. */
   lookUp: (id: string, key: IdempotencyKey) => Promise<{ laporan?: Laporan; answered?: StoredAnswer }>;
   /** What this request was answered before. */

@@ -333,11 +333,13 @@ describe("a report that took effect", () => {
 
   test("leaves an audit row of who approved it", async () => {
     const { name } = await issued();
-    const { rows } = await db.query("select subject, role, action, wilayah from audit where resource = $1", [
-      name,
-    ]);
+    const { rows } = await db.query(
+      "select subject, role, action, wilayah, kolom from audit where resource = $1",
+      [name],
+    );
     const action = "lampid.pelaporan.v1.LaporanBerlaku";
-    assert.deepEqual(rows, [{ subject: "kota-1", role: "service", action, wilayah: KELURAHAN }]);
+    const kolom = ["Nama", "NIK", "Jenis kelamin", "Tempat lahir", "Tanggal lahir", "Anak ke", "Nama ibu"];
+    assert.deepEqual(rows, [{ subject: "kota-1", role: "service", action, wilayah: KELURAHAN, kolom }]);
   });
 
   test("in words that cannot be read goes nowhere", async () => {
@@ -389,9 +391,13 @@ describe("a document", () => {
     assert.equal(first.contentType, "application/pdf");
     assert.deepEqual(first.data, again.data);
     const { rows } = await db.query(
-      "select subject from audit where resource = $1 and action like '%/DownloadDokumen' order by id",
+      "select subject, kolom from audit where resource = $1 and action like '%/DownloadDokumen' order by id",
       [name],
     );
+    for (const { kolom } of rows) {
+      assert.deepEqual(kolom.slice(0, 2), ["Nama", "NIK"]);
+      assert.ok(!String(kolom).includes("Dewi"), "names of what it says, and not what it says");
+    }
     assert.deepEqual(
       rows.map(({ subject }) => subject),
       [`operator-${KELURAHAN}`, "admin_kota-32.01"],

@@ -240,6 +240,43 @@ describe("ListPesan", () => {
   });
 });
 
+describe("the audit", () => {
+  const rowsOf = async (name: string) => {
+    const { rows } = await db.query(
+      "select action, wilayah, keperluan, kolom from audit where resource = $1 order by id",
+      [name],
+    );
+    return rows.map(({ action, ...row }) => ({ action: action.replace(/.*\//, ""), ...row }));
+  };
+
+  test("has who was shown each message, what for, and which fields of it", async () => {
+    await handle([registered(), registered()]);
+    const { pesan } = await list({}, { headers: { ...pusat.headers, "x-purpose": "keluhan" } });
+    assert.equal(pesan.length, 2);
+    for (const { name } of pesan) {
+      const [row, ...others] = await rowsOf(name);
+      assert.deepEqual(others, []);
+      assert.deepEqual(
+        [row!.action, row!.wilayah, row!.keperluan],
+        ["ListPesan", "32.01.01.1006", "keluhan"],
+      );
+      assert.ok(row!.kolom.includes("isi") && row!.kolom.every((each: string) => /^[a-z_]+$/.test(each)));
+    }
+  });
+
+  test("has who put a message back, and nothing of who was refused", async () => {
+    const name = await givenUp();
+    const before = (await rowsOf(name)).length;
+    await client.resendPesan({ name }, kota);
+    await assertRefused(client.resendPesan({ name }, kota), "FailedPrecondition");
+    const rows = (await rowsOf(name)).slice(before);
+    assert.deepEqual(
+      rows.map(({ action }) => action),
+      ["ResendPesan"],
+    );
+  });
+});
+
 describe("ResendPesan", () => {
   test("puts a message that was given up back in the queue, and wakes the sender", async () => {
     const name = await givenUp();

@@ -15,6 +15,15 @@ export type PesanStoreUnderTest = {
 
 const NOW = new Date("2026-11-20T03:00:00Z");
 const later = (ms: number) => new Date(NOW.getTime() + ms);
+const auditAt = (at: Date) => ({
+  subject: "kota-1",
+  role: "admin_kota",
+  action: "ResendPesan",
+  resource: "pesan/-",
+  wilayah: "32.01",
+  traceparent: "",
+  at,
+});
 
 export function pesanStoreContract(name: string, underTest: () => PesanStoreUnderTest): void {
   describe(`PesanStore: ${name}`, () => {
@@ -87,7 +96,7 @@ export function pesanStoreContract(name: string, underTest: () => PesanStoreUnde
         ],
       );
       assert.deepEqual(await idsDue(later(60_000)), []);
-      assert.equal(await store.requeue(b, NOW), false);
+      assert.equal(await store.requeue(b, auditAt(NOW)), false);
     });
 
     test("batches at once, in two processes, in another order, make one message an event", async () => {
@@ -144,14 +153,14 @@ export function pesanStoreContract(name: string, underTest: () => PesanStoreUnde
     test("a message that was given up is due no more until it is put back, then starts anew", async () => {
       const pesan = newPesan();
       await store.enqueue([pesan]);
-      assert.equal(await store.requeue(pesan.id, NOW), false, "a queued one is not put back");
+      assert.equal(await store.requeue(pesan.id, auditAt(NOW)), false, "a queued one is not put back");
       await store.record([{ id: pesan.id, status: "gagal", kesalahan: "Error 21211" }]);
       assert.deepEqual(await idsDue(later(60_000)), []);
       assert.equal((await store.find(pesan.id))!.status, "gagal");
       const put = await Promise.all([
-        store.requeue(pesan.id, later(9)),
-        replica.requeue(pesan.id, later(9)),
-        store.requeue(randomUUID(), NOW),
+        store.requeue(pesan.id, auditAt(later(9))),
+        replica.requeue(pesan.id, auditAt(later(9))),
+        store.requeue(randomUUID(), auditAt(NOW)),
       ]);
       assert.equal(put.filter(Boolean).length, 1, "once, also when two ask at the same time");
       const again = await store.find(pesan.id);

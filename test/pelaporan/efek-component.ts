@@ -64,6 +64,7 @@ export async function openEfek() {
     return { kill };
   }
 
+  const stopWorkers = async () => void (await Promise.all([...workers].map((kill) => kill())));
   const get = async (name: string) => (await client.getLaporan({ name }, kota)).laporan!;
 
   return {
@@ -71,12 +72,13 @@ export async function openEfek() {
     registry: registry.state,
     perintah,
     startWorker,
+    stopWorkers,
     logged: () => lines.join(""),
     get,
 
     /** Stops every worker, and forgets what the registry was told to do. */
     async reset() {
-      await Promise.all([...workers].map((kill) => kill()));
+      await stopWorkers();
       Object.assign(registry.state, {
         requests: [],
         isDown: false,
@@ -121,7 +123,7 @@ export async function openEfek() {
       ),
 
     async close() {
-      await Promise.all([...workers].map((kill) => kill()));
+      await stopWorkers();
       transport.close();
       await registry.close();
       await telemetry.shutdown();

@@ -17,7 +17,7 @@ import { Pengembalian_Sebab as Sebab } from "#gen/lampid/peristiwa/v1/peristiwa_
 import { as, assertRefused, assertViolations } from "../harness/component.ts";
 import { eventually } from "../harness/eventually.ts";
 import { BATAS_HARI, type EfekComponent, openEfek } from "./efek-component.ts";
-import { kelahiran, kematian, kota, on, operator, pindah, supervisor } from "./reports.ts";
+import { datang, kelahiran, kematian, kota, on, operator, pindah, supervisor } from "./reports.ts";
 
 let reports: EfekComponent;
 let client: EfekComponent["client"];
@@ -252,6 +252,36 @@ describe("an approved report", () => {
     for (const { name } of approved) {
       assert.deepEqual(await kinds(await reports.answered(name)), [Transisi.BERLAKU]);
     }
+  });
+
+  test("whose command was refused while a worker looked at the queue is not brought to the registry once more", async () => {
+    reports.registry.refuses = () => "NOT_ALIVE";
+    reports.startWorker();
+    const refused = await reports.answered((await reports.approved()).name);
+    await reports.stopWorkers();
+    const { rows } = await reports.db.query(
+      "select id, laporan, versi, traceparent, 0 as percobaan from perintah_efek where laporan = $1",
+      [idOf(refused)],
+    );
+
+    // The registry would accept it by now, and nobody would ever note that it did.
+    reports.registry.refuses = () => undefined;
+    let looks = 0;
+    reports.startWorker({
+      perintah: { ...reports.perintah, due: async () => (looks++ === 0 ? rows : []) },
+    });
+    await eventually(async () => looks > 2);
+    assert.equal(reports.registry.requests.length, 1);
+    assert.ok(equals(LaporanSchema, await reports.get(refused.name), refused));
+
+    // Nor is another command of the report, which was given meanwhile, brought under its id.
+    await client.reapplyLaporan(on(refused), kota);
+    looks = 0;
+    await eventually(async () => looks > 2);
+    assert.equal(reports.registry.requests.length, 1);
+    reports.startWorker();
+    const applied = await reports.answered(refused.name);
+    assert.equal(applied.efek?.status, StatusEfek.BERLAKU, applied.efek?.sebab);
   });
 
   test("goes to the registry beside others, so many at a time, but never twice at once", async () => {
@@ -492,5 +522,29 @@ describe("a move whose members are in transit", () => {
     reports.pass(61);
     await reports.returnOverdue();
     assert.equal((await reports.answered(laporan.name)).status, Status.PINDAH_BATAL);
+  });
+
+  test("comes back by time alone, too, when the arrival is revoked after the hundred days", async () => {
+    const nomorSuratPindah = "SKPWNI/3201/20112026/0007";
+    let hasArrived = true;
+    reports.registry.hasil = ({ perintah }) =>
+      perintah.case === "pengesahan" && perintah.value.formulir.case === "pindah"
+        ? { dalamPerpindahan: 2, nomorSuratPindah }
+        : {};
+    reports.registry.refuses = ({ perintah }) =>
+      perintah.case === "pengembalian" && hasArrived ? "SURAT_PINDAH_CLOSED" : undefined;
+    const left = await inEffect(pindah());
+    const arrived = await inEffect(datang(nomorSuratPindah));
+    reports.pass(BATAS_HARI * 24 * 60 + 1);
+    await reports.returnOverdue();
+    assert.equal(await open(left), 0, "they have arrived");
+
+    await client.revokeLaporan({ ...on(arrived), alasan, nomorPutusan: "12/Pdt.P/2027/PN.Bgr" }, kota);
+    assert.equal((await reports.answered(arrived.name)).status, Status.DICABUT);
+    hasArrived = false;
+    reports.pass(61);
+    await reports.returnOverdue();
+    assert.equal((await reports.answered(left.name)).status, Status.PINDAH_BATAL);
+    assert.equal(await open(left), 0);
   });
 });

@@ -79,7 +79,7 @@ describe("the contact of a reporter", () => {
     }
     await kontakOf(name);
     const { rows } = await reports.db.query(
-      "select subject, role, action, wilayah from audit where resource = $1 order by id desc limit 1",
+      "select subject, role, action, wilayah, kolom from audit where resource = $1 order by id desc limit 1",
       [name],
     );
     assert.deepEqual(rows[0], {
@@ -87,6 +87,7 @@ describe("the contact of a reporter", () => {
       role: "service",
       action: "lampid.pelaporan.v1.PelaporanInternalService/GetKontakPelapor",
       wilayah: "32.01.01.1006",
+      kolom: ["isi.pelapor.telepon"],
     });
   });
 
@@ -129,6 +130,14 @@ describe("the form of a report", () => {
     await assertRefused(later, "NotFound", "NOT_FOUND");
     const byOfficer = internal.getIsiLaporan({ name: first.name, versi: 1 }, kota);
     await assertRefused(byOfficer, "PermissionDenied", "METHOD_DENIED");
+    const { rows } = await reports.db.query(
+      "select kolom from audit where resource = $1 and action like '%/GetIsiLaporan'",
+      [first.name],
+    );
+    assert.equal(rows.length, 3);
+    for (const { kolom } of rows) {
+      assert.ok(kolom.includes("isi.kelahiran.nama") && !kolom.includes("isi.pelapor.nama"), String(kolom));
+    }
   });
 
   test("has no witness of a death, and no address of a move", async () => {

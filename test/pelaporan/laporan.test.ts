@@ -437,6 +437,51 @@ describe("reading", () => {
     assert.equal(await audits(), before + 2);
   });
 
+  test("and writing say what for and which fields, and no value of them", async () => {
+    const because = (who: typeof operator) => ({ headers: { ...who.headers, "x-purpose": "loket 3" } });
+    const { laporan } = await client.submitLaporan(submission(), because(operator));
+    const { name } = laporan!;
+    await client.returnLaporan({ ...on(laporan), alasan: "Nama salah" }, because(supervisor));
+    const read = await client.getLaporan({ name }, because(supervisor));
+    const isi = kelahiran();
+    await client.resubmitLaporan({ ...on(read.laporan), isi }, because(operator));
+    await client.getLaporanHistory({ name }, because(kota));
+    const { rows } = await reports.db.query(
+      "select action, keperluan, kolom from audit where resource = $1 order by id",
+      [name],
+    );
+    const form = [
+      "isi.kelahiran.nama",
+      "isi.kelahiran.nik_ibu",
+      "isi.kelahiran.saksi",
+      "isi.pelapor.telepon",
+    ];
+    const expected: [string, string[]][] = [
+      ["SubmitLaporan", form],
+      ["ReturnLaporan", []],
+      ["GetLaporan", ["name", "alasan", ...form]],
+      ["ResubmitLaporan", form],
+      ["GetLaporanHistory", ["pelaku", "alasan"]],
+    ];
+    assert.deepEqual(
+      rows.map(({ action, keperluan }) => [action.replace(/.*\//, ""), keperluan]),
+      expected.map(([action]) => [action, "loket 3"]),
+    );
+    for (const [n, [action, kolom]] of expected.entries()) {
+      const named = new Set(rows[n].kolom);
+      assert.deepEqual(
+        kolom.filter((each) => !named.has(each)),
+        [],
+        action,
+      );
+      assert.ok(
+        rows[n].kolom.every((each: string) => /^[a-z_.]+$/.test(each)),
+        action,
+      );
+    }
+    assert.deepEqual(rows[1].kolom, []);
+  });
+
   test("keeps what is sensitive in a column of its own", async () => {
     const laporan = await submitted();
     const { rows } = await reports.db.query("select isi, sensitif from isi_laporan where laporan = $1", [

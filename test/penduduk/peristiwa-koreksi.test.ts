@@ -265,6 +265,25 @@ describe("a move between two kabupaten", () => {
     await refused(cabut(arrived, isi, diTujuan), "REVOKED");
   });
 
+  test("is not revoked when its member has come back by another, and is on the way once more", async () => {
+    const { nomorKk, members } = await openFamily(registry, [ayah, ibu]);
+    const [, mother] = members;
+    const out = pindah(nomorKk, KABUPATEN_LAIN, { nik: [mother!.nik] });
+    const left = await sahkan(registry, out);
+    const surat = ({ nomorSuratPindah }: Applied) =>
+      ({ case: "nomorSkpwni", value: nomorSuratPindah }) as const;
+    await sahkan(registry, datang(surat(left), baru(mother!.nik)), diTujuan);
+    const { nomorKk: there } = await read(registry, mother!);
+    const back = await sahkan(registry, pindah(there, KELURAHAN), diTujuan);
+    await sahkan(registry, datang(surat(back), { case: "nomorKk", value: nomorKk }));
+    // As the first move left her: in transit, from the same kelurahan; but under another number.
+    const again = await sahkan(registry, out);
+
+    await refused(cabut(left, out), "MOVED_ON");
+    const arrived = await sahkan(registry, datang(surat(again), baru(mother!.nik)), diTujuan);
+    assert.equal(arrived.dalamPerpindahan, -1);
+  });
+
   test("an arrival is corrected to another address of the new card, and to nothing else", async () => {
     const { nomorKk, members } = await openFamily(registry, [ayah, ibu]);
     const moved = await sahkan(registry, pindah(nomorKk, KABUPATEN_LAIN));
@@ -300,5 +319,16 @@ describe("a move abroad and back", () => {
     assert.deepEqual(ledger(back), [`${KELURAHAN} PEMBETULAN 1`]);
     assert.deepEqual(await Promise.all(members.map(standing)), before);
     assert.equal(before[1]!.statusPerkawinan, StatusPerkawinan.KAWIN);
+  });
+
+  test("is not revoked while its member is abroad by another", async () => {
+    const { nomorKk, members } = await openFamily(registry, [ayah, ibu, anak]);
+    const [, mother, child] = members;
+    const out = pindah(nomorKk, "", { nik: [mother!.nik, child!.nik] });
+    const left = await sahkan(registry, out);
+    const asal = { case: "luarNegeri", value: { nik: mother!.nik, nomorSkdln: "SKDLN/1" } } as const;
+    await sahkan(registry, datang(asal, { case: "nomorKk", value: nomorKk }));
+    await sahkan(registry, pindah(nomorKk, "", { nik: [mother!.nik] }));
+    await refused(cabut(left, out), "MOVED_ON");
   });
 });

@@ -200,7 +200,7 @@ describe("an event", () => {
     const { residents, events, audits } = await registry.counts();
     assert.deepEqual(
       { residents, events, audits },
-      { residents: before.residents + 1, events: before.events + 1, audits: before.audits + 1 },
+      { residents: before.residents + 1, events: before.events + 1, audits: before.audits + 2 },
     );
     const other = {
       ...request,
@@ -241,6 +241,19 @@ describe("an event", () => {
     assert.deepEqual(
       audit.map(({ subject, role, action, wilayah }) => [subject, role, action, wilayah]),
       [["admin-7", "service", "lampid.peristiwa.v1.PeristiwaService/ApplyPeristiwa", KELURAHAN]],
+    );
+    const { rows: written } = await registry.db.query(
+      "select resource, subject, wilayah, kolom from audit where keperluan = $1 order by id",
+      [request.laporan],
+    );
+    const [father, mother] = members.map(({ name }) => name);
+    const about = { subject: "admin-7", wilayah: KELURAHAN };
+    assert.deepEqual(
+      new Map(written.map(({ resource, ...row }) => [resource, row])),
+      new Map([
+        [father, { ...about, kolom: ["status", "shdk", "nomor_kk"] }],
+        [mother, { ...about, kolom: ["status_perkawinan", "shdk"] }],
+      ]),
     );
     for (const name of hasil!.penduduk) {
       const id = name.slice("penduduk/".length);

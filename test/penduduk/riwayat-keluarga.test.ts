@@ -112,3 +112,26 @@ test("an update that changes neither card nor relation leaves no history", async
   );
   assert.equal(await rows(), before);
 });
+
+test("who changes a family last, by a clock that is behind, does not change how it was before", async () => {
+  const { members, nomorKk } = await openFamily(registry, [ayah, ibu]);
+  const [father, mother] = members.map(({ name }) => name);
+  registry.setTime(hour(2));
+  await sahkan(registry, kematian(members[0]!.nik));
+  registry.setTime(hour(2.5));
+  await sahkan(registry, pindah(nomorKk, SEBELAH));
+  registry.setTime(hour(1));
+  await sahkan(registry, kematian(members[1]!.nik), { kodeWilayah: SEBELAH });
+
+  const both = [
+    [father, Shdk.KEPALA_KELUARGA],
+    [mother, Shdk.ISTRI],
+  ];
+  const alone = [[mother, Shdk.KEPALA_KELUARGA]];
+  const anggotaAt = async (at: Date) => (await cardAt(nomorKk, at)).anggota;
+  assert.deepEqual(await anggotaAt(hour(0.5)), both);
+  assert.deepEqual(await anggotaAt(hour(1.5)), both);
+  assert.deepEqual(await anggotaAt(hour(2.2)), alone);
+  assert.deepEqual((await cardAt(nomorKk, hour(2.2))).kodeWilayah, KELURAHAN);
+  assert.deepEqual((await cardAt(nomorKk, hour(3))).status, KartuStatus.DITUTUP);
+});

@@ -62,6 +62,12 @@ export function barisPindah(anggota: readonly Orang[], asal: string, tujuan: str
   ];
 }
 
+/** What a document says something of, by the labels of its lines, and nothing that it says. */
+export function labelOf({ baris }: Pick<Fakta, "baris">): string[] {
+  // Who moves is in lines with a number for a label.
+  return [...new Set(baris.map(([label]) => (/^\d+\.$/.test(label) ? "Yang pindah" : label)))];
+}
+
 /** "320101********01": neither birth date nor most of the serial. */
 export function samarkanNik(nik: string): string {
   return `${nik.slice(0, 6)}********${nik.slice(14)}`;

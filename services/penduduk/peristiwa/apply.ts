@@ -27,6 +27,7 @@ import { jejakOf } from "../domain/peristiwa/jejak.ts";
 import { idOf, kartuKeluargaName, pendudukName } from "../messages.ts";
 import { refusedBy } from "../refusals.ts";
 import { inTrial } from "../trial.ts";
+import { auditOf } from "./audit.ts";
 import type { Berlaku, Konteks, Terdahulu } from "./konteks.ts";
 import { sahkan } from "./pengesahan.ts";
 import { betulkan, cabut, kembalikan } from "./sesudah-pengesahan.ts";
@@ -126,14 +127,8 @@ async function applyOnce(
       ),
     },
   ]);
-  await appendToAudit(sql, {
-    ...actor,
-    subject: pelaku,
-    action,
-    resource: laporan,
-    wilayah: kodeWilayah,
-    at,
-  });
+  const audit = { ...actor, subject: pelaku, action, resource: laporan, wilayah: kodeWilayah, at };
+  await appendToAudit(sql, ...auditOf(audit, berlaku));
   return answer;
 }
 

@@ -28,6 +28,8 @@ export type Berlaku = {
   jenis: Jenis;
   before: Keadaan;
   efek: Efek;
+  /** Names of the fields of a child that were written besides where it stands. */
+  biodata?: readonly string[];
   nikTersamar?: string;
   nomorAkta?: string;
   nomorSuratPindah?: string;

@@ -3,6 +3,7 @@ import { v7 as uuidv7 } from "uuid";
 import type { Sql } from "#chassis/database.ts";
 import type { Datang, IsiLaporan, Kelahiran, Kematian, Pindah } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
 import { PeristiwaBerlaku_Jenis as Jenis } from "#gen/lampid/peristiwa/v1/peristiwa_events_pb.ts";
+import { snakeCase } from "../biodata.ts";
 import { maskNik, nikPrefix, withSerial } from "../domain/nik.ts";
 import { type Datang as DatangDomain, decideDatang } from "../domain/peristiwa/datang.ts";
 import { decideKelahiran } from "../domain/peristiwa/kelahiran.ts";
@@ -57,7 +58,8 @@ async function sahkanKelahiran(
     ibu: efek.ibu?.id,
     urutan: kelahiran.urutan,
   });
-  return { jenis: Jenis.KELAHIRAN, before, efek, nikTersamar: maskNik(nik), nomorAkta };
+  const biodata = [...Object.keys(anak).map(snakeCase), "tanggal_lahir", "jenis_kelamin"];
+  return { jenis: Jenis.KELAHIRAN, before, efek, biodata, nikTersamar: maskNik(nik), nomorAkta };
 }
 
 async function sahkanKematian(konteks: Konteks, kematian: Kematian): Promise<Berlaku> {

@@ -3,6 +3,7 @@
 import { pendudukEventId } from "#chassis/peristiwa-id.ts";
 import type { Datang, IsiLaporan, Kelahiran, Pindah } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
 import { PeristiwaBerlaku_Jenis as Jenis } from "#gen/lampid/peristiwa/v1/peristiwa_events_pb.ts";
+import { snakeCase } from "../biodata.ts";
 import type { Efek } from "../domain/peristiwa/efek.ts";
 import { type Jejak, joinJejak } from "../domain/peristiwa/jejak.ts";
 import { type Keadaan, keadaanOf } from "../domain/peristiwa/keadaan.ts";
@@ -12,7 +13,7 @@ import {
   decidePembetulanKematian,
   decidePembetulanPindah,
 } from "../domain/peristiwa/pembetulan.ts";
-import { decidePencabutan } from "../domain/peristiwa/pencabutan.ts";
+import { decidePencabutan, hasLeftAgain } from "../domain/peristiwa/pencabutan.ts";
 import { decidePengembalian } from "../domain/peristiwa/pengembalian.ts";
 import { SURAT, type SuratPindah } from "../domain/peristiwa/surat-pindah.ts";
 import { pendudukTransaction } from "../postgres-store.ts";
@@ -21,7 +22,7 @@ import { correctAkta, revokeAkta } from "./akta-store.ts";
 import { lockKeadaan, type Named, writeEfek } from "./keadaan-store.ts";
 import { accepted, type Berlaku, type Konteks, type Terdahulu } from "./konteks.ts";
 import { parentFields, parentsOf, suratOf } from "./pengesahan.ts";
-import { closeSurat, findSurat, redirectSurat, reopenSurat } from "./surat-store.ts";
+import { closeSurat, findSurat, lastSurat, redirectSurat, reopenSurat } from "./surat-store.ts";
 
 const NO_NUMBERS = { nomorKk: new Map<string, string>() };
 
@@ -48,6 +49,8 @@ export async function cabut(
   const arrivedBy = formulir.case === "datang" ? await suratOf(sql, formulir.value) : undefined;
   const jejak = jejakOf(terdahulu);
   const before = await lockKeadaan(sql, namedBy(jejak));
+  const leftAgain = surat && hasLeftAgain(surat, await lastSurat(sql, surat));
+  if (leftAgain) throw refusedBy({ sebab: "MOVED_ON", subjek: leftAgain });
   const efek = accepted(decidePencabutan(before, jejak));
   await writeEfek(sql, before, efek, NO_NUMBERS, konteks);
   await revokeAkta(sql, laporan);
@@ -133,7 +136,8 @@ async function betulkanKelahiran(
     ibu,
     urutan: sesudah.urutan,
   });
-  return { before, efek: { ...efek, penduduk: [anak] }, nomorAkta };
+  const written = Object.keys(biodata).map(snakeCase);
+  return { before, efek: { ...efek, penduduk: [anak] }, biodata: written, nomorAkta };
 }
 
 async function betulkanPindah(

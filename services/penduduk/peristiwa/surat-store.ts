@@ -54,7 +54,7 @@ export async function findSurat(
        s.kode_wilayah_tujuan as "kodeWilayahTujuan", s.alamat_tujuan as "alamatTujuan",
        (select json_agg(json_build_object('penduduk', a.penduduk, 'shdk', a.shdk) order by a.penduduk)
         from perpindahan_anggota a where a.perpindahan = s.id) as anggota
-     from perpindahan s where ${condition} order by s.berangkat desc limit 1 for update`,
+     from perpindahan s where ${condition} order by s.berangkat desc, s.id desc limit 1 for update`,
     [value],
   );
   return rows[0];
@@ -63,6 +63,18 @@ export async function findSurat(
 /** The last one under which a resident went abroad. */
 const ABROAD = `s.kode_wilayah_tujuan = '' and s.status <> ${SURAT.dicabut} and s.id in (
   select a.perpindahan from perpindahan_anggota a join penduduk p on p.id = a.penduduk where p.nik = $1)`;
+
+/** Of each member the last transfer under which they left, by its id. */
+export async function lastSurat(sql: Sql, { anggota }: SuratPindah): Promise<Map<string, string>> {
+  const { rows } = await sql.query({
+    name: "surat-terakhir",
+    text: `select distinct on (a.penduduk) a.penduduk, s.id from perpindahan_anggota a join perpindahan s on s.id = a.perpindahan
+           where a.penduduk = any($1::uuid[]) and s.status <> ${SURAT.dicabut}
+           order by a.penduduk, s.berangkat desc, s.id desc`,
+    values: [anggota.map(({ penduduk }) => penduduk)],
+  });
+  return new Map(rows.map(({ penduduk, id }) => [penduduk, id]));
+}
 
 export async function redirectSurat(sql: Sql, surat: SuratPindah): Promise<void> {
   await sql.query({

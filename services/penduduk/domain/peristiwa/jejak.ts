@@ -32,16 +32,28 @@ export function jejakOf(before: Keadaan, { sesudah, penduduk, kartu }: Efek): Je
   };
 }
 
-/** Of several effects of one report, in their order: where everybody was before the first, and after their last. */
-export function joinJejak(all: readonly Jejak[]): Jejak {
-  return {
-    penduduk: join(all.flatMap((each) => each.penduduk)),
-    kartu: join(all.flatMap((each) => each.kartu)),
-  };
+/**
+ * Of several effects of one report, in their order, the first of which is its approval: where everybody was before it, and where
+ * the report left them last. Whom other reports have moved in between, a correction finds elsewhere and does not bring back; whoever
+ * has joined in between, and went along with it, is none of those whom the report is about.
+ */
+export function joinJejak([first, ...corrections]: readonly Jejak[]): Jejak {
+  if (!first) return { penduduk: [], kartu: [] };
+  const penduduk = new Map(first.penduduk.map((each) => [each.id, each]));
+  for (const { id, sebelum, sesudah } of corrections.flatMap((each) => each.penduduk)) {
+    const known = penduduk.get(id);
+    if (known && sebelum && stands(sebelum, known.sesudah)) penduduk.set(id, { ...known, sesudah });
+  }
+  const kartu = new Map(first.kartu.map((each) => [each.id, each]));
+  for (const each of corrections.flatMap((one) => one.kartu)) {
+    const known = kartu.get(each.id);
+    kartu.set(each.id, known ? { ...known, sesudah: each.sesudah } : each);
+  }
+  return { penduduk: [...penduduk.values()], kartu: [...kartu.values()] };
 }
 
 /** Whether a resident still stands where an effect left them. The address may have been corrected since. */
-export function stands(penduduk: Penduduk | undefined, letak: Letak): boolean {
+export function stands(penduduk: Letak | undefined, letak: Letak): boolean {
   return (
     penduduk !== undefined &&
     penduduk.status === letak.status &&
@@ -63,13 +75,4 @@ function alamatOf({ kodeWilayah, alamat }: Kartu): Alamat {
 
 function nullable<T, U>(value: T | undefined, map: (value: T) => U): U | null {
   return value === undefined ? null : map(value);
-}
-
-function join<T extends { id: string; sesudah: unknown }>(steps: readonly T[]): T[] {
-  const byId = new Map<string, T>();
-  for (const step of steps) {
-    const first = byId.get(step.id);
-    byId.set(step.id, first ? { ...first, sesudah: step.sesudah } : step);
-  }
-  return [...byId.values()];
 }

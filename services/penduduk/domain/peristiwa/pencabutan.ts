@@ -12,6 +12,7 @@ import {
   STATUS,
 } from "./keadaan.ts";
 import { ditolak } from "./penolakan.ts";
+import { SURAT, type SuratPindah } from "./surat-pindah.ts";
 
 /** Of a resident whom the report made, a child: the record is closed. */
 const WITHDRAWN = { status: STATUS.ditutup, kartu: undefined, shdk: SHDK.none };
@@ -44,6 +45,21 @@ export function hasMovedOn(now: Keadaan, jejak: Jejak): string | undefined {
     if (!kartu || !isSameAlamat(kartu, sesudah)) return `kartuKeluarga/${id}`;
   }
   return undefined;
+}
+
+/**
+ * The first who stands where this transfer left them, and yet not by it: they have arrived or come back, and have left once more.
+ *
+ * @param terakhir the last transfer of each of its members, by its id.
+ */
+export function hasLeftAgain(
+  { id, status, anggota }: SuratPindah,
+  terakhir: ReadonlyMap<string, string>,
+): string | undefined {
+  const others = anggota.filter(
+    ({ penduduk }) => status !== SURAT.terbuka || (terakhir.get(penduduk) ?? id) !== id,
+  );
+  return others[0] && `penduduk/${others[0].penduduk}`;
 }
 
 /** What the report did not change was changed by somebody else, if at all, and stays. */

@@ -15,11 +15,12 @@ import {
   SHDK,
   STATUS,
 } from "./keadaan.ts";
-import { decideKelahiran } from "./kelahiran.ts";
+import { decideKelahiran, type Kelahiran } from "./kelahiran.ts";
 import { decideKematian } from "./kematian.ts";
-import { decidePencabutan } from "./pencabutan.ts";
+import { decidePembetulanDatang, decidePembetulanKelahiran, decidePembetulanPindah } from "./pembetulan.ts";
+import { decidePencabutan, hasLeftAgain } from "./pencabutan.ts";
 import { decidePengembalian } from "./pengembalian.ts";
-import { decidePindah } from "./pindah.ts";
+import { decidePindah, type Pindah } from "./pindah.ts";
 import { SURAT, type SuratPindah } from "./surat-pindah.ts";
 
 const TODAY = "2026-11-20";
@@ -33,11 +34,29 @@ type Dunia = {
   /** Traces of reports by the number of the step that approved them. */
   jejak: Map<number, Jejak[]>;
   suratOfReport: Map<number, SuratPindah>;
+  /** What reports say, as they were last corrected. */
+  isi: Map<number, Isi>;
   cabut: Set<number>;
 };
 
+type Isi =
+  | { kind: "lahir"; kelurahan: string; kelahiran: Kelahiran }
+  | { kind: "pindah"; kelurahan: string; pindah: Pindah }
+  | { kind: "datang"; alamat: string | undefined };
+
 const step = fc.record({
-  kind: fc.constantFrom("lahir", "mati", "pindah", "pindah", "datang", "datang", "pulang", "cabut"),
+  kind: fc.constantFrom(
+    "lahir",
+    "mati",
+    "pindah",
+    "pindah",
+    "datang",
+    "datang",
+    "pulang",
+    "betul",
+    "betul",
+    "cabut",
+  ),
   /** Choices among what is there, by remainder. */
   who: fc.nat(1000),
   where: fc.nat(1000),
@@ -78,10 +97,10 @@ test("everybody stands in just one place, a card has one head at most, and lines
         checkRevocable(before, dunia, number);
       }
     }),
-    { numRuns: 300 },
+    { numRuns: 1000 },
   );
   // Steps that never take effect would show nothing.
-  for (const kind of ["lahir", "mati", "pindah", "datang", "pulang", "cabut"]) {
+  for (const kind of ["lahir", "mati", "pindah", "datang", "pulang", "betul", "cabut"]) {
     assert.ok(seen.get(`${kind} ok`), `${kind} took effect: ${JSON.stringify([...seen])}`);
   }
 });
@@ -116,6 +135,7 @@ function open(made: readonly { lahir: number; shdk: number; sex: number; kawin: 
     surat: [],
     jejak: new Map(),
     suratOfReport: new Map(),
+    isi: new Map(),
     cabut: new Set(),
   };
 }
@@ -137,6 +157,7 @@ function take(dunia: Dunia, { kind, who, where, some }: Step, number: number): P
         nikAyah: "",
         nomorKk: kartu.nomorKk,
       };
+      dunia.isi.set(number, { kind, kelurahan: kartu.kodeWilayah, kelahiran });
       return numbered(
         approved(decideKelahiran(keadaan, kelahiran, { id, kelurahan: kartu.kodeWilayah, today: TODAY })),
       );
@@ -151,6 +172,7 @@ function take(dunia: Dunia, { kind, who, where, some }: Step, number: number): P
         .map((member) => member.nik);
       const kodeWilayahTujuan = pick([...DESA, ""], where)!;
       const pindah = { nomorKk: kartu.nomorKk, nik, kodeWilayahTujuan, alamatTujuan: `alamat ${id}` };
+      dunia.isi.set(number, { kind, kelurahan: kartu.kodeWilayah, pindah });
       const putusan = approved(
         decidePindah(keadaan, pindah, { id, kelurahan: kartu.kodeWilayah, today: TODAY }),
       );
@@ -178,6 +200,8 @@ function take(dunia: Dunia, { kind, who, where, some }: Step, number: number): P
         ? ({ kind: "luar_negeri", nik, surat } as const)
         : ({ kind: "surat", surat } as const);
       const putusan = approved(decideDatang(keadaan, { asal, tujuan }, { id, kelurahan }));
+      const alamat = tujuan.kind === "kartu_baru" ? tujuan.alamat : undefined;
+      dunia.isi.set(number, { kind, alamat });
       if (putusan.ok && !isAbroad) surat.status = SURAT.datang;
       if (putusan.ok) dunia.suratOfReport.set(number, surat);
       return numbered(putusan);
@@ -186,6 +210,12 @@ function take(dunia: Dunia, { kind, who, where, some }: Step, number: number): P
       const report = pick([...dunia.suratOfReport.keys()], who);
       if (report === undefined) return undefined;
       return bringBack(dunia, report, SURAT.kembali);
+    }
+    case "betul": {
+      const report = pick([...dunia.jejak.keys()], who);
+      const isi = report === undefined ? undefined : dunia.isi.get(report);
+      if (report === undefined || !isi || dunia.cabut.has(report)) return undefined;
+      return correct(dunia, report, isi, { where, some, id });
     }
     default: {
       const report = pick([...dunia.jejak.keys()], who);
@@ -198,11 +228,60 @@ function take(dunia: Dunia, { kind, who, where, some }: Step, number: number): P
         if (putusan.ok) dunia.cabut.add(report);
         return putusan;
       }
+      if (isOwn && hasLeftAgain(surat, lastSurat(dunia))) return undefined;
       const putusan = decidePencabutan(keadaan, joinJejak(dunia.jejak.get(report)!));
       if (!putusan.ok) return putusan;
       dunia.cabut.add(report);
       if (surat) surat.status = isOwn ? SURAT.dicabut : SURAT.terbuka;
       return putusan;
+    }
+  }
+}
+
+function lastSurat({ surat }: Dunia): Map<string, string> {
+  const good = surat.filter(({ status }) => status !== SURAT.dicabut);
+  return new Map(good.flatMap(({ id, anggota }) => anggota.map(({ penduduk }) => [penduduk, id])));
+}
+
+function correct(
+  dunia: Dunia,
+  report: number,
+  isi: Isi,
+  { where, some, id }: { where: number; some: number; id: string },
+): Putusan | undefined {
+  const { keadaan } = dunia;
+  const traces = dunia.jejak.get(report)!;
+  const jejak = joinJejak(traces);
+  const alamat = `alamat ${id}`;
+  const noted = (putusan: Putusan, corrected: Isi, changed?: string[]): Putusan => {
+    if (!putusan.ok) return putusan;
+    traces.push(jejakOf(keadaan, { ...putusan.value, ...(changed && { penduduk: changed }) }));
+    dunia.isi.set(report, corrected);
+    return putusan;
+  };
+  switch (isi.kind) {
+    case "lahir": {
+      const { kelurahan, kelahiran } = isi;
+      // Every other one of the name alone.
+      const nomorKk = some % 2 === 0 ? kelahiran.nomorKk : pick([...keadaan.kartu.values()], where)!.nomorKk;
+      const sesudah = { ...kelahiran, nomorKk };
+      const at = { kelurahan, today: TODAY };
+      const putusan = decidePembetulanKelahiran(keadaan, jejak, kelahiran, sesudah, at);
+      return noted(putusan, { ...isi, kelahiran: sesudah }, [jejak.penduduk[0]!.id]);
+    }
+    case "pindah": {
+      const { kelurahan, pindah } = isi;
+      const surat = dunia.suratOfReport.get(report);
+      const sesudah = { ...pindah, kodeWilayahTujuan: pick([...DESA, ""], where)!, alamatTujuan: alamat };
+      const putusan = decidePembetulanPindah(keadaan, jejak, pindah, sesudah, { kelurahan, surat });
+      if (putusan.ok && surat) Object.assign(surat, putusan.value.surat);
+      return noted(putusan, { ...isi, pindah: sesudah });
+    }
+    default: {
+      if (isi.alamat === undefined) return undefined;
+      const tujuan = (of: string) => ({ kunci: "", alamat: of });
+      const putusan = decidePembetulanDatang(keadaan, jejak, tujuan(isi.alamat), tujuan(alamat));
+      return noted(putusan, { ...isi, alamat });
     }
   }
 }

@@ -1,0 +1,6 @@
+-- By its number, a move is found again whose members are on the way once more because their arrival is revoked.
+alter table perpindahan add column nomor_surat text not null default '';
+update perpindahan p set nomor_surat = coalesce((
+  select data->'hasil'->>'nomorSuratPindah' from peristiwa e
+  where e.laporan = p.laporan and e.jenis = 'berlaku' and e.data->>'perintah' = 'pengesahan' order by e.versi limit 1), '');
+create index perpindahan_surat on perpindahan (nomor_surat) where nomor_surat <> '';
