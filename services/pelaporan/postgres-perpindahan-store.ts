@@ -8,7 +8,7 @@ export function postgresPerpindahanStore(db: Database): PerpindahanStore {
       const { rows } = await db.query({
         name: "perpindahan-overdue",
         text: `select laporan from perpindahan
-               where selesai_at is null and sejak < $1 and periksa_at <= $2 order by periksa_at limit $3`,
+               where selesai_at is null and sejak < $1 and periksa_at <= $2 order by sejak limit $3`,
         values: [sejak, now, limit],
       });
       return rows.map(({ laporan }) => laporan);

@@ -162,9 +162,11 @@ export function decideJawaban<Isi>(
  * The event that time alone is for a report whose members did not arrive; undefined where nobody is in transit any more, and
  * where a return has failed, for that is a person's by then.
  */
-export function decideKedaluwarsa<Isi>(laporan: Laporan<Isi>, waktu: Date): Peristiwa<Isi> | undefined {
-  const { status, efek } = laporan;
+export function decideKedaluwarsa<Isi>(laporan: Laporan<Isi>, now: Date): Peristiwa<Isi> | undefined {
+  const { status, efek, diubah } = laporan;
   if (!efek || status !== "disahkan" || !isInTransit(laporan)) return undefined;
   if (efek.status === "gagal" && isPengembalian(efek.perintah)) return undefined;
+  // The clock of who acted last may have been ahead.
+  const waktu = new Date(Math.max(now.getTime(), diubah.getTime()));
   return { jenis: "perpindahan_kedaluwarsa", pelaku: JADWAL, tingkat: "service", waktu };
 }

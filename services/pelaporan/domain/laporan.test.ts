@@ -771,6 +771,13 @@ describe("the effect", () => {
     );
     const after = [...efekStreams.inTransit, late];
     assert.equal(efekOf(after).perintah, "kedaluwarsa_pindah");
+    const { diubah } = fold(efekStreams.inTransit)!;
+    const behind = decideKedaluwarsa(fold(efekStreams.inTransit)!, new Date(diubah.getTime() - 1))!;
+    assert.deepEqual(
+      behind.waktu,
+      diubah,
+      "events happen in the order of their numbers, whatever a clock says",
+    );
     const back = decideJawaban(fold(after)!, { ok: true, hasil: hasil({ dalamPerpindahan: -3 }) }, at(9))!;
     assert.deepEqual([back.pelaku, back.tingkat], ["jadwal", "service"]);
     assert.equal(fold([...after, back])!.status, "pindah_batal");
