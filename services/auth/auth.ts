@@ -30,7 +30,16 @@ import { authService } from "./service.ts";
 /** What of the process context this service uses; a test gives no more. */
 export type AuthContext = Pick<
   ProcessContext,
-  "config" | "log" | "health" | "signal" | "serve" | "database" | "background" | "onClose" | "discovery"
+  | "config"
+  | "log"
+  | "health"
+  | "signal"
+  | "serve"
+  | "database"
+  | "background"
+  | "onClose"
+  | "discovery"
+  | "retain"
 >;
 
 export async function composeAuth(ctx: AuthContext): Promise<void> {
@@ -161,6 +170,7 @@ async function startEmbeddedIssuer(
   const { host, port, demoPassword } = settings;
   const { log, signal } = ctx;
   const database = ctx.database();
+  ctx.retain();
   const health = ctx.health.part("issuer");
   const hasher = passwordHasher();
   const accounts = postgresAccounts({ database, hasher, clock: () => new Date() });

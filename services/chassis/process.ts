@@ -17,6 +17,7 @@ import { createLogger, type Logger } from "./log.ts";
 import { runRelay } from "./outbox.ts";
 import { loadMeshPolicy, type Policy } from "./policy/policy.ts";
 import { reflectionService } from "./reflection.ts";
+import { commonRules, type RetentionRule, runRetention } from "./retention.ts";
 import { followRevocations, revocationList } from "./revocations.ts";
 import { authorizeAs, type ServiceToken, serviceToken } from "./service-token.ts";
 import { startTelemetry, type Telemetry } from "./telemetry.ts";
@@ -52,6 +53,8 @@ export type ProcessContext = {
   bus: () => Promise<EventBus>;
   /** Publishes this service's outbox on the bus, unless LAMPID_OUTBOX_RELAY=false leaves that to change data capture. */
   relayOutbox: () => void;
+  /** Removes what was kept long enough in this service's database: what every service has, and what these rules say. */
+  retain: (rules?: readonly RetentionRule[]) => void;
   /** Shows JSON at a path of the admin port. */
   adminPage: (path: string, content: () => unknown) => void;
   /** Runs beside the server until the signal aborts; awaited at the end. An exception ends the process. */
@@ -225,6 +228,13 @@ async function start(
       const run = async () =>
         runRelay({ url, service: name, bus: await context.bus(), log, meter, signal: stop.signal });
       context.background(run());
+    },
+    retain(rules = []) {
+      const url = config.url("LAMPID_DATABASE_URL", ["postgres:", "postgresql:"]);
+      const all = [...commonRules(config, name), ...rules];
+      context.background(
+        runRetention({ url, service: name, rules: all, log, meter: telemetry.meter, signal: stop.signal }),
+      );
     },
     adminPage: (path, content) => adminPages.set(path, content),
     background(work) {

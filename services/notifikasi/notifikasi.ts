@@ -6,6 +6,7 @@ import { isDatabaseUnavailable } from "#chassis/database.ts";
 import { holdLock } from "#chassis/lock.ts";
 import type { Logger } from "#chassis/log.ts";
 import type { ProcessContext } from "#chassis/process.ts";
+import { handledInbox } from "#chassis/retention.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import { createWireClient } from "#chassis/wire/client.ts";
 import { NotifikasiService } from "#gen/lampid/notifikasi/v1/notifikasi_service_pb.ts";
@@ -62,6 +63,8 @@ export async function composeNotifikasi(context: ProcessContext): Promise<void> 
     handler: announceLaporan(announced),
     isTransient: isDatabaseUnavailable,
   });
+
+  context.retain([handledInbox(config)]);
 
   const reachable = context.health.part("pelaporan", { isCritical: false });
   reachable(true);

@@ -60,6 +60,7 @@ export async function composePelaporan(context: ProcessContext): Promise<void> {
   context.serve(PemeliharaanService, pemeliharaanService({ db, clock }));
   context.serve(PelaporanInternalService, pelaporanInternalService({ store, clock }));
   context.relayOutbox();
+  context.retain();
   const bus = await context.bus();
   bus.subscribe({
     topic: "sinkronisasi-events",

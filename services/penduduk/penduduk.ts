@@ -4,6 +4,7 @@ import { loadWilayah } from "#chassis/wilayah.ts";
 import { PendudukService } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
 import { PenggabunganService } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
 import { PeristiwaService } from "#gen/lampid/peristiwa/v1/peristiwa_service_pb.ts";
+import { mergeAnswers } from "./penggabungan/count-registry.ts";
 import { createCourtesy, noticing } from "./penggabungan/courtesy.ts";
 import { penggabunganService } from "./penggabungan/service.ts";
 import { peristiwaService } from "./peristiwa/service.ts";
@@ -23,4 +24,5 @@ export function composePenduduk(context: ProcessContext): void {
   context.serve(PenggabunganService, penggabunganService({ db, wilayah, clock, courtesy }));
   context.serve(PeristiwaService, peristiwaService({ db, wilayah, clock }));
   context.relayOutbox();
+  context.retain([mergeAnswers(context.config)]);
 }

@@ -1,8 +1,10 @@
 // Composition of the statistics: the same for production and for component tests.
 import { EventEmitter } from "node:events";
+import { handledEvents } from "#chassis/bus/retention.ts";
 import { isDatabaseUnavailable } from "#chassis/database.ts";
 import type { HealthSetter } from "#chassis/health.ts";
 import type { ProcessContext } from "#chassis/process.ts";
+import { runRetention } from "#chassis/retention.ts";
 import { loadWilayah } from "#chassis/wilayah.ts";
 import { StatistikService } from "#gen/lampid/statistik/v1/statistik_service_pb.ts";
 import { countResidents } from "./consumer.ts";
@@ -22,6 +24,7 @@ export async function composeStatistik(context: ProcessContext): Promise<void> {
     StatistikService,
     statistikService({ store, wilayah: loadWilayah(), clock: () => new Date(), tutupBukuHari, changes }),
   );
+  shortenLog(context);
   context.background(
     followLog({
       bus: await context.bus(),
@@ -40,6 +43,14 @@ export async function composeStatistik(context: ProcessContext): Promise<void> {
   );
 }
 
+/** Who needs the log for ever shortens the rest of it. Kafka's topics have a retention of their own. */
+function shortenLog({ config, name, log, signal, telemetry, background }: ProcessContext): void {
+  if (config.string("LAMPID_PROFILE", "embedded") === "cluster") return;
+  const url = config.url("LAMPID_BUS_URL", ["postgres:", "postgresql:"]);
+  const rules = [handledEvents(config)];
+  background(runRetention({ url, service: `${name} bus`, rules, log, meter: telemetry.meter, signal }));
+}
+
 type OpenStore = { store: StatistikStore; isUnavailable: (cause: unknown) => boolean };
 
 /**
@@ -50,6 +61,8 @@ async function openStore(context: ProcessContext, onAway: () => void): Promise<O
   const { config, health, log, signal } = context;
   const isCluster = config.string("LAMPID_PROFILE", "embedded") === "cluster";
   if (!isCluster && config.optional("LAMPID_MONGO_URL") === undefined) {
+    // Not the inbox: an event that was counted is known for ever, as a new store counts all of the log (decision 0008).
+    context.retain();
     return { store: postgresStatistikStore(context.database()), isUnavailable: isDatabaseUnavailable };
   }
   // Only now: the driver takes 30 MiB, which the other profile does not need.

@@ -71,6 +71,7 @@ export async function startAuth(
       return database;
     },
     background: (work) => void background.push(work),
+    retain: () => {},
     onClose: (close) => void closers.push(close),
   });
   const interceptors = serverInterceptors({

@@ -1,6 +1,8 @@
 // Counts and hashes what the registry received from the hub, as the hub does it: order does not matter.
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ConfigReader } from "#chassis/config.ts";
 import type { Database } from "#chassis/database.ts";
+import { olderThan, type RetentionRule, readDays } from "#chassis/retention.ts";
 import { NATION } from "#chassis/wilayah.ts";
 import type { HitunganWilayahSchema } from "#gen/lampid/dukcapil/v1/penduduk_hub_pb.ts";
 import { wilayahRange } from "../wilayah-range.ts";
@@ -65,6 +67,10 @@ export async function countRegistry(
 }
 
 /** A run is over long before; its batches do not come again. */
-export async function forgetOldAnswers(db: Database): Promise<void> {
-  await db.query("delete from penggabungan_batch where created_at < now() - interval '7 days'");
+export function mergeAnswers(config: ConfigReader): RetentionRule {
+  return olderThan({
+    table: "penggabungan_batch",
+    column: "created_at",
+    days: readDays(config, "LAMPID_RETENTION_MERGE_DAYS", { min: 7, fallback: 7 }),
+  });
 }

@@ -13,7 +13,7 @@ import type {
 import type { Order } from "../domain/merge.ts";
 import { idOf, pendudukName } from "../messages.ts";
 import { type Batch, type CopyBuffers, type LastFamily, prepareBatch, readBatch } from "./batch.ts";
-import { countRegistry, forgetOldAnswers } from "./count-registry.ts";
+import { countRegistry } from "./count-registry.ts";
 import type { Courtesy } from "./courtesy.ts";
 import { daysOf, rowCheck } from "./hub-rules.ts";
 import { mergeBatch, wasAllNew } from "./merge-batch.ts";
@@ -36,7 +36,6 @@ export function penggabunganService({
   return {
     async *mergePenduduk(requests, ctx) {
       const actor = actorOf(ctx);
-      await forgetOldAnswers(db);
       const check = rowCheck({ hasWilayah: wilayah.has, todayDays: daysSince2000(civilDate(clock())) });
       // A guess that costs little when it is wrong: the first row that is there ends the insertion.
       let areNew = true;
