@@ -68,10 +68,10 @@ export function httpPost(path: string, token: string, message: unknown): string 
   return `POST ${path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
 }
 
-/** Waits until every registration has been counted, or consumers would take part in the next measurement. */
+/** Waits until every registration has been counted and told to the hub, or consumers would take part in the next measurement. */
 export async function settled(mesh: Mesh): Promise<void> {
-  const [registry, statistics] = [mesh.databaseUrl("penduduk"), mesh.databaseUrl("statistik")].map(
-    (connectionString) => new pg.Pool({ connectionString, max: 1 }),
+  const [registry, statistics, forwarding] = (["penduduk", "statistik", "integrasi"] as const).map(
+    (database) => new pg.Pool({ connectionString: mesh.databaseUrl(database), max: 1 }),
   );
   const count = async (pool: pg.Pool | undefined, sql: string) => Number((await pool!.query(sql)).rows[0].n);
   const registered = await count(registry, "select count(*) as n from penduduk");
@@ -81,15 +81,19 @@ export async function settled(mesh: Mesh): Promise<void> {
       statistics,
       "select coalesce(sum(jumlah), 0) as n from ledger where komponen = 'registrasi'",
     );
-    if (counted === registered) break;
-    if (performance.now() - startedAt > 120_000)
-      throw new Error(`${registered} registered, only ${counted} counted after 2 minutes`);
+    const sent = await count(
+      forwarding,
+      "select count(*) as n from pengiriman where status = 2 and jenis = 1",
+    );
+    if (counted === registered && sent === registered) break;
+    if (performance.now() - startedAt > 180_000)
+      throw new Error(`${registered} registered, after 3 minutes only ${counted} counted and ${sent} told`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   console.log(
-    `${registered} registered, all counted ${round((performance.now() - startedAt) / 1000)} s after the last one`,
+    `${registered} registered, all counted and told ${round((performance.now() - startedAt) / 1000)} s after the last one`,
   );
-  await Promise.all([registry?.end(), statistics?.end()]);
+  await Promise.all([registry, statistics, forwarding].map((pool) => pool?.end()));
 }
 
 /** Sum of PSS of every process of the mesh, MiB; undefined where /proc does not tell. */

@@ -1,6 +1,8 @@
-// `npm run bench:pelaporan`: reports through all three levels of approval, by direct gRPC to a mesh of its own.
+// `npm run bench:pelaporan`: reports through all three levels of approval, by direct gRPC to a mesh of its own. Each is of the death of
+// a resident who was registered before, so that it has all its effects: on the registry, the ledger, messages and documents.
 //
 // The last line is JSON:
+//   visible_p95_ms       from the answer to an approval until the ledger has the death, one after the other at rest
 //   p95_ms               of a transition (submit, verify or approve), at a constant arrival rate
 //   transitions_per_s    closed loop, for the rest of the reports
 //   rebuild_events_per_s events folded by a rebuild of an empty list of all these reports
@@ -16,15 +18,16 @@ import { createWireTransport } from "#chassis/wire/wire.ts";
 import {
   type IsiLaporanSchema,
   type Laporan,
-  Kelahiran_Penolong as Penolong,
+  Kematian_Sebab as Sebab,
   Laporan_Status as Status,
 } from "#gen/lampid/pelaporan/v1/laporan_pb.ts";
 import { PelaporanService } from "#gen/lampid/pelaporan/v1/pelaporan_service_pb.ts";
 import { PemeliharaanService } from "#gen/lampid/pelaporan/v1/pemeliharaan_service_pb.ts";
-import { Penduduk_JenisKelamin as JenisKelamin } from "#gen/lampid/penduduk/v1/penduduk_pb.ts";
+import { PendudukService } from "#gen/lampid/penduduk/v1/penduduk_service_pb.ts";
+import { StatistikService } from "#gen/lampid/statistik/v1/statistik_service_pb.ts";
 import type { Mesh } from "../../services/mesh/mesh.ts";
 import { login } from "../harness/rest.ts";
-import { onBenchMesh, resident, round } from "./bench-mesh.ts";
+import { onBenchMesh, resident, round, settled } from "./bench-mesh.ts";
 import { percentile } from "./http-load.ts";
 import { measureUsage } from "./process-usage.ts";
 
@@ -64,8 +67,14 @@ type Call = { headers: { authorization: string } };
 /** Who acts on the reports of a kelurahan, level by level. */
 type Officers = { operator: Call; supervisor: Call; kota: Call };
 
+/** Approvals whose way into the ledger is watched. */
+const WATCHED = 50;
+const WARM_UP = 200;
+const LOOK_MS = 5;
+
 await onBenchMesh(async (mesh) => {
   const officers = await officersOf(mesh);
+  const pusat = { headers: { authorization: `Bearer ${await login(mesh.urls.gateway!, "pusat")}` } };
   const transport = createWireTransport({ baseUrl: mesh.urls.pelaporan!, defaultTimeoutMs: 30_000 });
   const client = createWireClient(PelaporanService, transport);
   const errors: string[] = [];
@@ -145,10 +154,9 @@ await onBenchMesh(async (mesh) => {
     const db = new pg.Client({ connectionString: mesh.databaseUrl("pelaporan") });
     await db.connect();
     await db.query("delete from laporan");
-    const headers = { authorization: `Bearer ${await login(mesh.urls.gateway!, "pusat")}` };
     const startedAt = performance.now();
     let peristiwa = 0;
-    for await (const so of createWireClient(PemeliharaanService, transport).rebuildLaporan({}, { headers })) {
+    for await (const so of createWireClient(PemeliharaanService, transport).rebuildLaporan({}, pusat)) {
       peristiwa = so.peristiwa;
     }
     const seconds = (performance.now() - startedAt) / 1000;
@@ -159,11 +167,55 @@ await onBenchMesh(async (mesh) => {
     return { perSecond: peristiwa / seconds };
   }
 
-  await closedLoop(200);
+  /** Who will die: each lives where the n-th report is from. */
+  async function register(count: number): Promise<void> {
+    const registry = createWireTransport({ baseUrl: mesh.urls.penduduk!, defaultTimeoutMs: 30_000 });
+    const penduduk = createWireClient(PendudukService, registry);
+    let n = 0;
+    const worker = async () => {
+      while (n < count) {
+        const { provinsi: _, ...person } = resident(n);
+        const kodeWilayah = KELURAHAN[n++ % KELURAHAN.length]!;
+        await penduduk.registerPenduduk({ ...person, kodeWilayah }, officers.get(kodeWilayah)!.operator);
+      }
+    };
+    await Promise.all(Array.from({ length: callers }, worker));
+    registry.close();
+  }
+
+  /** Milliseconds from each approval's answer until the ledger has the death. */
+  async function visible(count: number): Promise<number[]> {
+    const figures = createWireTransport({ baseUrl: mesh.urls.statistik!, defaultTimeoutMs: 30_000 });
+    const statistik = createWireClient(StatistikService, figures);
+    const deaths = async () => {
+      const { jumlah } = await statistik.getLampidStats({ kodeWilayah: "32.01" }, pusat);
+      return jumlah?.lampid?.mati ?? 0;
+    };
+    for (let before = -1, now = await deaths(); before !== now; ) {
+      await pause(1_000);
+      [before, now] = [now, await deaths()];
+    }
+    const latencies: number[] = [];
+    for (let n = 0; n < count; n++) {
+      const waiting: Waiting[] = [];
+      const before = await deaths();
+      for (let transition = 0; transition < 3; transition++) await step(waiting).catch(noted);
+      const answeredAt = performance.now();
+      while ((await deaths()) === before && performance.now() - answeredAt < 10_000) await pause(LOOK_MS);
+      latencies.push(performance.now() - answeredAt);
+    }
+    figures.close();
+    return latencies;
+  }
+
+  await register(reports + WARM_UP + WATCHED + callers);
+  await settled(mesh);
+  await closedLoop(WARM_UP);
   const latencies = Float64Array.from(await arrivals(arriving));
   const usage = measureUsage(mesh.dataDir);
   const closed = await closedLoop(Math.max(reports - submitted, 1));
   const used = usage();
+  const seen = Float64Array.from(await visible(WATCHED));
   const rebuilt = await rebuild();
   transport.close();
 
@@ -184,12 +236,17 @@ await onBenchMesh(async (mesh) => {
       "CPU ms, pelaporan": milliseconds("pelaporan"),
       "CPU ms, PostgreSQL": milliseconds("postgres"),
     },
+    "approval to ledger, at rest": {
+      "p50 ms": round(percentile(seen, 0.5)),
+      "p95 ms": round(percentile(seen, 0.95)),
+    },
   });
   console.log(`${submitted} reports of ${KELURAHAN.length} kelurahan, ${approved} approved`);
   console.log(
     JSON.stringify({
       transitions_per_s: round(closed.perSecond),
       p95_ms: round(percentile(latencies, 0.95)),
+      visible_p95_ms: round(percentile(seen, 0.95)),
       errors: errors.length,
       rebuild_events_per_s: Math.round(rebuilt.perSecond),
     }),
@@ -228,28 +285,18 @@ async function officersOf(mesh: Mesh): Promise<Map<string, Officers>> {
   return officers;
 }
 
-/** The n-th birth: another mother each. */
+/** Of the n-th death. */
 function isi(n: number): MessageInitShape<typeof IsiLaporanSchema> {
   return {
     pelapor: { nik: "3201010101800009", nama: "Budi Santoso", telepon: "+628111222333" },
     formulir: {
-      case: "kelahiran",
+      case: "kematian",
       value: {
-        nama: resident(n).nama,
-        jenisKelamin: JenisKelamin.PEREMPUAN,
-        tempatLahir: "Bogor",
-        tanggalLahir: civilDate(new Date(Date.now() - 3 * 86_400_000)),
-        beratGram: 3_100,
-        panjangCm: 49,
-        urutan: 1,
-        nikIbu: `32010141${String(n).padStart(8, "0")}`,
-        namaIbu: "Siti Aminah",
-        nomorKk: "3201010101200001",
-        saksi: [
-          { nik: "3201010101700001", nama: "Ali" },
-          { nik: "3201010101700002", nama: "Umar" },
-        ],
-        penolong: Penolong.BIDAN_PERAWAT,
+        nik: resident(n).nik,
+        tanggalKematian: civilDate(new Date(Date.now() - 3 * 86_400_000)),
+        tempatKematian: "Bogor",
+        sebab: Sebab.SAKIT_ATAU_TUA,
+        saksi: { nik: "3201010101700001", nama: "Ali" },
       },
     },
   };
