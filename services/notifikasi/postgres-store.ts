@@ -93,6 +93,16 @@ export function postgresPesanStore(sql: Sql): PesanStore {
       return rows.map(toRecord);
     },
 
+    async waiting(limit) {
+      const { rows } = await sql.query({
+        name: "pesan-waiting",
+        text: `select count(*)::int as jumlah, min(created_at) as tertua
+               from (select created_at from pesan where status = ${STATUS.antre} order by next_try_at, id limit $1) as p`,
+        values: [limit],
+      });
+      return { jumlah: rows[0].jumlah, tertua: rows[0].tertua ?? undefined };
+    },
+
     async requeue(id, now) {
       const { rowCount } = await sql.query(
         `update pesan set status = ${STATUS.antre}, percobaan = 0, kesalahan = '', next_try_at = $2
