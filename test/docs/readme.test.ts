@@ -43,7 +43,9 @@ after(() => {
 });
 
 test("every npm script that the README names exists", () => {
-  const named = [...readme.matchAll(/npm (?:run (?:-s )?)?([a-z]+(?::[a-z-]+)?)/g)].map((match) => match[1]!);
+  const named = [...readme.matchAll(/npm (?:run (?:-s )?)?([a-z]+(?:[:-][a-z-]+)?)/g)].map(
+    (match) => match[1]!,
+  );
   for (const name of new Set(named.filter((each) => !["alone", "run", "clone", "packages"].includes(each)))) {
     assert.ok(scripts[name], `npm run ${name}`);
   }
