@@ -64,7 +64,8 @@ async function restore({
         `${dataDir} holds data (${present.join(", ")}); --set-aside moves it out of the way`,
       );
     }
-    const running = present.includes("postgres") ? processesIn(realpathSync(join(dataDir, "postgres"))) : [];
+    const cluster = join(dataDir, "postgres");
+    const running = existsSync(cluster) ? processesIn(realpathSync(cluster)) : [];
     if (running.length > 0) {
       throw new MeshError(
         `PostgreSQL (process ${running[0]}) still runs in ${dataDir}; it ends with its mesh`,
