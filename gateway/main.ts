@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { DescService, Registry } from "@bufbuild/protobuf";
 import type { Transport } from "@connectrpc/connect";
+import { breakerLevel } from "#chassis/breaker.ts";
 import { ConfigError } from "#chassis/config.ts";
 import { type ProcessContext, runProcess, standardServices } from "#chassis/process.ts";
 import { createWireTransport, wireNames } from "#chassis/wire/wire.ts";
@@ -100,7 +101,7 @@ async function composeGateway(context: ProcessContext, callCounter: CallCounter)
     max: 600_000,
     fallback: defaultGatewayLimits.bodyTimeoutMs,
   });
-  return createGateway({
+  const gateway = createGateway({
     upstreams,
     registry,
     legacy: await legacyFront(context, services, registry, bodyTimeoutMs),
@@ -161,6 +162,16 @@ async function composeGateway(context: ProcessContext, callCounter: CallCounter)
       log.warn({ upstream, state }, "circuit breaker changed state");
     },
   });
+  meter
+    .createObservableGauge("gateway.breaker.state", {
+      description: "Circuit breaker towards an upstream: 0 closed, 1 half open, 2 open",
+    })
+    .addCallback((result) => {
+      for (const [upstream, state] of Object.entries(gateway.breakers())) {
+        result.observe(breakerLevel[state], { upstream });
+      }
+    });
+  return gateway;
 }
 
 /** One address needs no balancer, and costs none: behind a sidecar it is the sidecar's affair. */

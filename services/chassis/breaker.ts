@@ -7,6 +7,9 @@ import { RetryInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
 
 export type BreakerState = "open" | "halfOpen" | "closed";
 
+/** Its figure in metrics. */
+export const breakerLevel: Readonly<Record<BreakerState, number>> = { closed: 0, halfOpen: 1, open: 2 };
+
 export interface BreakerOptions {
   /** Name of the upstream, for the hook. */
   readonly name: string;

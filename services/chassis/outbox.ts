@@ -82,6 +82,7 @@ async function measurePending({
 }: Required<Pick<RelayDeps, "url" | "service" | "log" | "meter" | "signal">>): Promise<void> {
   const database = openDatabase({ url, name: `${service} outbox`, log, poolSize: 1 });
   let pending: number | undefined;
+  let oldest: Date | null = null;
   meter
     .createObservableGauge("lampid.outbox.pending", {
       description: `Events committed but not yet on the bus, at most ${MAX_PENDING}`,
@@ -89,17 +90,25 @@ async function measurePending({
     .addCallback((result) => {
       if (pending !== undefined) result.observe(pending);
     });
+  meter
+    .createObservableGauge("lampid.outbox.age", {
+      description: "Seconds since the first of them was committed",
+    })
+    .addCallback((result) => {
+      if (pending !== undefined)
+        result.observe(oldest ? Math.max(0, (Date.now() - oldest.getTime()) / 1000) : 0);
+    });
   await forever(
     signal,
     { baseMs: 1_000, maxMs: PENDING_EVERY_MS },
     async () => {
       const { rows } = await database.query({
         name: "outbox-pending",
-        text: `select count(*)::int as pending from (
-                 select 1 from outbox o, outbox_cursor c where (o.xid, o.position) > (c.xid, c.position) limit $1) as p`,
+        text: `select count(*)::int as pending, min(created_at) as oldest from (
+                 select o.created_at from outbox o, outbox_cursor c where (o.xid, o.position) > (c.xid, c.position) limit $1) as p`,
         values: [MAX_PENDING],
       });
-      pending = rows[0].pending;
+      ({ pending, oldest } = rows[0]);
       await pause(PENDING_EVERY_MS, signal);
     },
     () => {

@@ -86,4 +86,8 @@ function measureProcess(meter: Meter): void {
   meter
     .createObservableGauge("process.memory.usage", memory)
     .addCallback((result) => result.observe(process.memoryUsage.rss()));
+  const uptime = { unit: "s", description: "Since the process was started" };
+  meter
+    .createObservableGauge("process.uptime", uptime)
+    .addCallback((result) => result.observe(process.uptime()));
 }

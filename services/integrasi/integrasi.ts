@@ -1,7 +1,7 @@
 // Composition of the synchronisation: the same for production and for component tests.
 import { EventEmitter, once } from "node:events";
 import { forever } from "#chassis/backoff.ts";
-import { type BreakerState, breakTransport } from "#chassis/breaker.ts";
+import { type BreakerState, breakerLevel, breakTransport } from "#chassis/breaker.ts";
 import { ConfigError } from "#chassis/config.ts";
 import type { ProcessContext } from "#chassis/process.ts";
 import { handledInbox } from "#chassis/retention.ts";
@@ -13,7 +13,7 @@ import { SinkronisasiService } from "#gen/lampid/integrasi/v1/sinkronisasi_servi
 import { PenggabunganService } from "#gen/lampid/penggabungan/v1/penggabungan_service_pb.ts";
 import { runCommands } from "./commands.ts";
 import { karantinaCommands } from "./karantina.ts";
-import { syncMetrics } from "./metrics.ts";
+import { measureLastRun, syncMetrics } from "./metrics.ts";
 import { operationsService } from "./operations.ts";
 import { composePengiriman } from "./pengiriman/pengiriman.ts";
 import { decidedContents, postgresKarantinaStore } from "./postgres-karantina-store.ts";
@@ -35,7 +35,6 @@ const BREAKER_VOLUME = 3;
 /** Short, or a hub that goes down after many good answers would go on being asked until those are forgotten. */
 const BREAKER_WINDOW_MS = 5_000;
 
-const BREAKER_LEVEL: Record<BreakerState, number> = { closed: 0, halfOpen: 1, open: 2 };
 const PEMUTUS: Record<BreakerState, Pemutus> = {
   closed: "tertutup",
   halfOpen: "setengah_terbuka",
@@ -104,7 +103,7 @@ export async function composeIntegrasi(context: ProcessContext): Promise<void> {
     log,
     clock,
     signal,
-    metrics: syncMetrics(telemetry.meter, () => BREAKER_LEVEL[breaker.state()]),
+    metrics: syncMetrics(telemetry.meter, () => breakerLevel[breaker.state()]),
     streams: config.integer("LAMPID_SYNC_STREAMS", { min: 1, max: 8, fallback: 2 }),
     stallMs: config.integer("LAMPID_SYNC_STALL_MS", { min: 100, max: 600_000, fallback: 30_000 }),
     backoff: BACKOFF,
@@ -124,6 +123,7 @@ export async function composeIntegrasi(context: ProcessContext): Promise<void> {
     ),
   );
 
+  context.background(measureLastRun(store, telemetry.meter, clock, signal));
   context.retain([handledInbox(config), decidedContents(config)]);
   await composePengiriman(context, { db, hub, registry: merge, clock });
 

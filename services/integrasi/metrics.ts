@@ -1,6 +1,8 @@
 // What the synchronisation counts: the names of its metrics are here.
 import type { Meter } from "@opentelemetry/api";
+import { forever, pause } from "#chassis/backoff.ts";
 import { emptyHasil, type Hasil } from "./domain/hasil.ts";
+import type { RunRecord, RunStore } from "./store.ts";
 import type { Neighbour } from "./trouble.ts";
 
 export type SyncMetrics = ReturnType<typeof syncMetrics>;
@@ -46,4 +48,37 @@ export function syncMetrics(meter: Meter, breaker: () => number) {
     corrupt: (kind: "checksum" | "gap") => corrupt.add(1, { kind }),
     reconnect: (neighbour: Neighbour) => reconnects.add(1, { neighbour }),
   };
+}
+
+const LAST_EVERY_MS = 5_000;
+
+/** How the newest run stands, from every replica, until the signal aborts. */
+export async function measureLastRun(
+  store: Pick<RunStore, "list">,
+  meter: Meter,
+  clock: () => Date,
+  signal: AbortSignal,
+): Promise<void> {
+  let last: RunRecord | undefined;
+  meter
+    .createObservableGauge("lampid.sync.last", {
+      description: "Seconds since the newest run last changed, by its state and wilayah",
+    })
+    .addCallback((result) => {
+      if (!last) return;
+      const { updatedAt, keadaan, kodeWilayah } = last;
+      const seconds = Math.max(0, (clock().getTime() - updatedAt.getTime()) / 1000);
+      result.observe(seconds, { keadaan, wilayah: kodeWilayah });
+    });
+  await forever(
+    signal,
+    { baseMs: 1_000, maxMs: LAST_EVERY_MS },
+    async () => {
+      [last] = await store.list({ keadaan: undefined, limit: 1, before: undefined });
+      await pause(LAST_EVERY_MS, signal);
+    },
+    () => {
+      last = undefined;
+    },
+  );
 }

@@ -10,7 +10,7 @@ import {
   rmSync,
   statSync,
 } from "node:fs";
-import { open, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -29,7 +29,7 @@ import {
 } from "./backup-manifest.ts";
 import { startBaseBackup } from "./base-backup.ts";
 import { SUPERUSER } from "./cluster.ts";
-import { readMeshState } from "./data-dir.ts";
+import { readMeshState, syncFolder } from "./data-dir.ts";
 import { MeshError } from "./mesh-error.ts";
 import { readSecrets } from "./provision.ts";
 
@@ -89,7 +89,7 @@ async function backUp({ dataDir, target, signal, say }: BackupOptions): Promise<
     };
     await keep(unfinished, MANIFEST, Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`), "");
     signal.throwIfAborted();
-    await syncFolder(unfinished);
+    await syncFolder(unfinished, { isDeep: true });
     renameSync(unfinished, target);
     await syncFolder(dirname(target));
     return manifest;
@@ -181,11 +181,6 @@ async function keep(folder: string, name: string, content: Buffer, what: string)
   await writeFile(path, content, { mode: 0o600, flush: true, flag: "wx" });
   const sha256 = createHash("sha256").update(content).digest("hex");
   return { name, bytes: content.length, sha256, what };
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path);
-  await folder.sync().finally(() => folder.close());
 }
 
 if (import.meta.main) {

@@ -6,6 +6,7 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   renameSync,
@@ -13,6 +14,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { open } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { ProcessId } from "./host-process.ts";
@@ -96,6 +98,22 @@ export function writeWhole(path: string, text: string, mode: number): void {
   chmodSync(temporary, mode);
   adopt(temporary);
   renameSync(temporary, path);
+}
+
+/** Brings the names in a folder to the disk; with `isDeep` all that is in it, too. */
+export async function syncFolder(path: string, { isDeep = false } = {}): Promise<void> {
+  const entries = isDeep ? readdirSync(path, { withFileTypes: true }) : [];
+  for (const entry of entries) {
+    const inside = join(path, entry.name);
+    if (entry.isDirectory()) await syncFolder(inside, { isDeep });
+    else if (entry.isFile()) await sync(inside);
+  }
+  await sync(path);
+}
+
+async function sync(path: string): Promise<void> {
+  const handle = await open(path);
+  await handle.sync().finally(() => handle.close());
 }
 
 function makeFolder(path: string): void {

@@ -7,6 +7,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
 } from "node:fs";
@@ -23,8 +24,9 @@ import {
   size,
   verifyBackup,
 } from "./backup-manifest.ts";
-import { openDataDir, RESTORING, writeWhole } from "./data-dir.ts";
+import { openDataDir, RESTORING, syncFolder, writeWhole } from "./data-dir.ts";
 import { engineVersion } from "./engine.ts";
+import { processesIn } from "./host-process.ts";
 import { MeshError } from "./mesh-error.ts";
 
 const USAGE = `usage: npm run -s restore -- DIR [--set-aside] [--verify]
@@ -62,11 +64,19 @@ async function restore({
         `${dataDir} holds data (${present.join(", ")}); --set-aside moves it out of the way`,
       );
     }
+    const cluster = join(dataDir, "postgres");
+    const running = existsSync(cluster) ? processesIn(realpathSync(cluster)) : [];
+    if (running.length > 0) {
+      throw new MeshError(
+        `PostgreSQL (process ${running[0]}) still runs in ${dataDir}; it ends with its mesh`,
+      );
+    }
     // As long as this folder is there, npm start refuses: half a restore must not be taken for a mesh, or made a new one.
     const incoming = join(dataDir, RESTORING);
     rmSync(incoming, { recursive: true, force: true });
     mkdirSync(join(incoming, "postgres"), { recursive: true, mode: 0o700 });
     await unpackCluster(join(source, CLUSTER_ARCHIVE), join(incoming, "postgres"));
+    await syncFolder(incoming, { isDeep: true });
     if (present.length > 0) setAside(dataDir, present, say);
     for (const { name } of manifest.files) {
       if (name === CLUSTER_ARCHIVE || name === FILE_LIST) continue;
@@ -78,6 +88,7 @@ async function restore({
       );
     }
     renameSync(join(incoming, "postgres"), join(dataDir, "postgres"));
+    await syncFolder(dataDir);
     rmSync(incoming, { recursive: true });
     return manifest;
   } finally {

@@ -18,6 +18,7 @@ import { smsChannel } from "./channels/sms.ts";
 import { announceLaporan, announceRegistrations, announceRoutes } from "./consumer.ts";
 import { deliverDue, runDelivery } from "./delivery.ts";
 import { kontakOf } from "./kontak.ts";
+import { measureWaiting } from "./metrics.ts";
 import { postgresPreferensiStore } from "./postgres-preferensi-store.ts";
 import { postgresPesanStore } from "./postgres-store.ts";
 import { type Kanal, kanalNames } from "./preferensi.ts";
@@ -65,6 +66,8 @@ export async function composeNotifikasi(context: ProcessContext): Promise<void> 
   });
 
   context.retain([handledInbox(config)]);
+
+  context.background(measureWaiting({ store, meter: context.telemetry.meter, clock, signal }));
 
   const reachable = context.health.part("pelaporan", { isCritical: false });
   reachable(true);

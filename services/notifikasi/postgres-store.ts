@@ -94,6 +94,16 @@ export function postgresPesanStore(db: Database): PesanStore {
       return rows.map(toRecord);
     },
 
+    async waiting(limit) {
+      const { rows } = await db.query({
+        name: "pesan-waiting",
+        text: `select count(*)::int as jumlah, min(created_at) as tertua
+               from (select created_at from pesan where status = ${STATUS.antre} order by next_try_at, id limit $1) as p`,
+        values: [limit],
+      });
+      return { jumlah: rows[0].jumlah, tertua: rows[0].tertua ?? undefined };
+    },
+
     requeue: (id, audit) =>
       db.transaction(async (sql) => {
         const { rowCount } = await sql.query(

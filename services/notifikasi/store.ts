@@ -50,6 +50,8 @@ export type PesanStore = {
   due: (now: Date, limit: number) => Promise<PesanRecord[]>;
   record: (deliveries: readonly Delivery[]) => Promise<void>;
   find: (id: string) => Promise<PesanRecord | undefined>;
+  /** Messages that are not delivered yet, at most `limit` of them counted; and since when the first of those waits. */
+  waiting: (limit: number) => Promise<{ jumlah: number; tertua: Date | undefined }>;
   /** Newest first. */
   list: (query: ListQuery) => Promise<PesanRecord[]>;
   /** Puts a dead-lettered message back, with its audit row; false, and neither, if it is not dead-lettered. */

@@ -4,16 +4,19 @@ import { randomUUID } from "node:crypto";
 import { after, afterEach, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
+import type { Meter } from "@opentelemetry/api";
 import type { BusEvent, EventBus } from "#chassis/bus/event-bus.ts";
 import { createPostgresBus } from "#chassis/bus/postgres-bus.ts";
 import { type Database, isDatabaseUnavailable, openDatabase } from "#chassis/database.ts";
 import { createLogger } from "#chassis/log.ts";
 import { appendToOutbox, runRelay } from "#chassis/outbox.ts";
+import { startTelemetry } from "#chassis/telemetry.ts";
 import { PendudukTerdaftarSchema } from "#gen/lampid/penduduk/v1/penduduk_events_pb.ts";
 import { countResidents } from "../../services/statistik/consumer.ts";
 import { postgresStatistikStore } from "../../services/statistik/postgres-store.ts";
 import { createTestDatabase, runAs, type TestDatabase } from "../harness/database.ts";
 import { eventually } from "../harness/eventually.ts";
+import { metricsText } from "../harness/metrics.ts";
 import { residents } from "../statistik/store.contract.ts";
 
 const log = createLogger("test", "silent");
@@ -49,7 +52,7 @@ after(async () => {
   for (const database of Object.values(databases)) await database.drop();
 });
 
-function startRelay(over: { bus?: Pick<EventBus, "publish">; batchSize?: number } = {}) {
+function startRelay(over: { bus?: Pick<EventBus, "publish">; batchSize?: number; meter?: Meter } = {}) {
   const stop = new AbortController();
   const running = runRelay({
     url: databases.penduduk.url,
@@ -272,6 +275,26 @@ describe("the relay", () => {
     const second = await append();
     await eventually(() => published.length === 2);
     assert.deepEqual(published, [`a ${first}`, `b ${second}`]);
+  });
+
+  test("says how many events are not on the bus, and since when the first of them waits", async () => {
+    const telemetry = startTelemetry({ name: "test" });
+    await writer.transaction((sql) =>
+      appendToOutbox(sql, [
+        { ...registeredEvent(randomUUID(), "32.01.01"), time: new Date(Date.now() - 90_000).toISOString() },
+        { ...registeredEvent(randomUUID(), "32.01.02"), time: new Date().toISOString() },
+      ]),
+    );
+    const away = { publish: () => Promise.reject(new Error("the bus is away")) };
+    startRelay({ bus: away, meter: telemetry.meter });
+    await eventually(async () => {
+      const text = await metricsText(telemetry);
+      const figure = (name: string) => Number(new RegExp(`^${name}\\{[^}]*\\} (.+)$`, "m").exec(text)?.[1]);
+      const age = figure("lampid_outbox_age");
+      return figure("lampid_outbox_pending") === 2 && age >= 90 && age < 200;
+    });
+    await stopRelays();
+    await telemetry.shutdown();
   });
 
   test("carries every attribute of an event", async () => {

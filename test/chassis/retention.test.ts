@@ -18,6 +18,7 @@ import { decidedContents } from "../../services/integrasi/postgres-karantina-sto
 import { mergeAnswers } from "../../services/penduduk/penggabungan/count-registry.ts";
 import { createTestDatabase, emptyTables, runAs, type TestDatabase } from "../harness/database.ts";
 import { eventually } from "../harness/eventually.ts";
+import { metricsText } from "../harness/metrics.ts";
 
 const log = createLogger("test", "silent");
 const defaults = configReader({});
@@ -107,7 +108,7 @@ test("more than a batch goes in batches, and it is said how much and what is lef
   });
   await eventually(async () => (await count(db, "idempotency")) === 1);
   await eventually(async () => {
-    const text = await metricsOf(telemetry);
+    const text = await metricsText(telemetry);
     return (
       /^lampid_retention_removed_total\{table="idempotency".*\} 2500$/m.test(text) &&
       /^lampid_retention_oldest.*\{.*table="idempotency".*\} 86\d{4}(\.\d+)?$/m.test(text)
@@ -117,13 +118,6 @@ test("more than a batch goes in batches, and it is said how much and what is lef
   await running;
   await telemetry.shutdown();
 });
-
-async function metricsOf(telemetry: ReturnType<typeof startTelemetry>): Promise<string> {
-  return await new Promise((resolve) => {
-    const response = { statusCode: 200, setHeader() {}, end: (text: string) => resolve(text) };
-    telemetry.serveMetrics({} as never, response as never);
-  });
-}
 
 describe("the outbox", () => {
   test("loses what is published and older than 30 days", async () => {

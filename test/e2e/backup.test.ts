@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import {
   cpSync,
   existsSync,
@@ -20,6 +21,7 @@ import { startMesh } from "../../services/mesh/mesh.ts";
 import { freePortOffset } from "../../services/mesh/ports.ts";
 import { ROOT } from "../../services/mesh/processes.ts";
 import { birthReport } from "../harness/birth-report.ts";
+import { eventually } from "../harness/eventually.ts";
 import { assertLedgerAgrees, openSql, type Sql } from "../harness/ledger.ts";
 import { startTestMesh, type TestMesh } from "../harness/mesh.ts";
 import { type Resident, residents, testSeed } from "../harness/residents.ts";
@@ -223,6 +225,25 @@ test("a backup replaces nothing, and a restore no data and no running mesh", asy
   assert.equal(nothing.code, 1);
   assert.match(nothing.stderr, /no mesh is running on/);
   assert.ok(!existsSync(join(folder, "none.new")));
+});
+
+test("a backup that is interrupted leaves nothing behind, and one that was killed is not written over", async () => {
+  const target = join(folder, "interrupted");
+  const running = execFile(process.execPath, ["services/mesh/backup.ts", target], {
+    cwd: ROOT,
+    env: { ...process.env, LAMPID_DATA_DIR: mesh.dataDir },
+  });
+  const exited = once(running, "exit");
+  await eventually(() => existsSync(join(`${target}.new`, "cluster.tar.zst")));
+  running.kill("SIGINT");
+  assert.deepEqual((await exited)[0], 1);
+  assert.ok(!existsSync(target) && !existsSync(`${target}.new`));
+  await eventually(async () => (await queryOnce("select count(*) from pg_replication_slots")) === 0);
+
+  mkdirSync(`${target}.new`);
+  const { code, stderr } = await run("backup", [target], mesh.dataDir);
+  assert.equal(code, 1);
+  assert.match(stderr, /interrupted\.new exists: another backup is under way, or one was killed/);
 });
 
 test("a data folder with data is filled only when told, and what was there is kept", async () => {

@@ -39,6 +39,16 @@ export function pesanStoreContract(name: string, underTest: () => PesanStoreUnde
       store.list({ kodeWilayah: "ID", status: undefined, limit: 1_000, before: undefined });
     const idsDue = async (now = NOW, limit = 100) => (await store.due(now, limit)).map(({ id }) => id);
 
+    test("what is not delivered yet is counted, and since when the first of it waits", async () => {
+      assert.deepEqual(await store.waiting(10), { jumlah: 0, tertua: undefined });
+      const first = newPesan({});
+      await store.enqueue([first, newPesan({}), newPesan({})]);
+      assert.deepEqual(await store.waiting(10), { jumlah: 3, tertua: first.createdAt });
+      assert.equal((await store.waiting(2)).jumlah, 2);
+      await store.record([{ id: first.id, status: "terkirim", at: NOW, kanal: "log" }]);
+      assert.equal((await store.waiting(10)).jumlah, 2);
+    });
+
     test("a queued message is found as it was given, not tried yet", async () => {
       const pesan = newPesan({ isi: `Ma'ruf "quoted" \\ ñ` });
       await store.enqueue([pesan]);
