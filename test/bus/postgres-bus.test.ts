@@ -1,4 +1,8 @@
-import { after, before } from "node:test";
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, test } from "node:test";
+import pg from "pg";
+import type { BusEvent } from "#chassis/bus/event-bus.ts";
 import { createPostgresBus } from "#chassis/bus/postgres-bus.ts";
 import { createLogger } from "#chassis/log.ts";
 import { createTestDatabase, runAs, type TestDatabase } from "../harness/database.ts";
@@ -20,3 +24,44 @@ eventBusContract("PostgreSQL", () => ({
       "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
     ),
 }));
+
+test("an event that is told of behind somebody else's open transaction arrives soon after the end of that", async () => {
+  const log = createLogger("test", "silent");
+  const bus = createPostgresBus({ url: database.url, name: "test", log });
+  const other = new pg.Client({ connectionString: database.url });
+  await other.connect();
+  const event: BusEvent = {
+    id: randomUUID(),
+    source: "/test",
+    type: "test.Event",
+    subject: "test/1",
+    key: "test",
+    time: new Date().toISOString(),
+    traceparent: "",
+    data: new Uint8Array(),
+  };
+  let endedAt = Number.POSITIVE_INFINITY;
+  const arrived = new Promise<number>((resolve) => {
+    bus.subscribe({
+      topic: "operasi-events",
+      group: "behind",
+      handler: async (events) => {
+        if (events.some(({ id }) => id === event.id)) resolve(performance.now() - endedAt);
+      },
+    });
+  });
+  try {
+    await other.query("begin");
+    await other.query("select pg_current_xact_id()");
+    await bus.publish("operasi-events", [event]);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    endedAt = performance.now();
+    await other.query("commit");
+    const afterMs = await arrived;
+    // Without a second look it would be the poll for lost notifications, 1,000 ms after the publication.
+    assert.ok(afterMs < 600, `after ${Math.round(afterMs)} ms`);
+  } finally {
+    await other.end();
+    await bus.close();
+  }
+});

@@ -22,6 +22,7 @@ export type PostgresBusOptions = { url: string; name: string; log: Logger; healt
 
 /** Longest a new event can stay unseen when its notification is lost. */
 const POLL_MS = 1_000;
+const SOON_MS = 10;
 
 export function createPostgresBus({ url, name, log, health = () => {} }: PostgresBusOptions): EventBus {
   const db = openDatabase({ url, name: `${name} bus`, log, poolSize: 3 });
@@ -115,8 +116,11 @@ async function consume(scope: Scope, publish: EventBus["publish"], signal: Abort
   const key = `bus ${topic} ${group}`;
   await holdLock({ url, name: `${name} ${group}`, key, signal }, async (held, client) => {
     let wake = () => {};
+    let toldAtMs = Number.NEGATIVE_INFINITY;
     client.on("notification", (message) => {
-      if (message.payload === topic) wake();
+      if (message.payload !== topic) return;
+      toldAtMs = performance.now();
+      wake();
     });
     await client.query("listen bus");
     const offset = await lockedOffset(client, topic, group);
@@ -127,7 +131,10 @@ async function consume(scope: Scope, publish: EventBus["publish"], signal: Abort
       const { events, last } = await read(client, topic, offset, batchSize);
       if (!last) {
         const idle = new AbortController();
-        await Promise.race([woken, pause(POLL_MS, AbortSignal.any([held, idle.signal]))]);
+        // What was told of may still be behind a transaction of somebody else that is not over, and is told of no more: it is looked
+        // for again, after as long a time as has passed.
+        const waitMs = Math.min(POLL_MS, Math.max(SOON_MS, performance.now() - toldAtMs));
+        await Promise.race([woken, pause(waitMs, AbortSignal.any([held, idle.signal]))]);
         idle.abort();
         continue;
       }
