@@ -9,8 +9,6 @@ import { type Efek, Efek_Perintah as EfekPerintah } from "#gen/lampid/pelaporan/
 import {
   LaporanBerlakuSchema,
   LaporanDicabutSchema,
-  PerpindahanDibatalkanSchema,
-  PerpindahanKedaluwarsaSchema,
   type PerubahanLaporan,
 } from "#gen/lampid/pelaporan/v1/pelaporan_events_pb.ts";
 import { type Kabar, type Perintah, tindakanOf } from "./domain/tindakan.ts";
@@ -86,22 +84,14 @@ function read({ type, data }: BusEvent): Dibaca | undefined {
       if (!perintah) throw new Error(`${type} has a command that is not known here`);
       return { kabar: { jenis: "berlaku", perintah, nomorAkta, nomorSuratPindah }, perubahan, efek };
     }
-    case LaporanDicabutSchema.typeName:
-      return announced(type, data, "dicabut");
-    case PerpindahanDibatalkanSchema.typeName:
-      return announced(type, data, "perpindahan_dibatalkan");
-    case PerpindahanKedaluwarsaSchema.typeName:
-      return announced(type, data, "perpindahan_kedaluwarsa");
+    case LaporanDicabutSchema.typeName: {
+      const { perubahan } = fromBinary(LaporanDicabutSchema, data);
+      if (!perubahan) throw new Error(`${type} does not say of which report it is`);
+      return { kabar: { jenis: "dicabut" }, perubahan };
+    }
     default:
       return undefined;
   }
-}
-
-/** All of these have their PerubahanLaporan in the same place, and nothing else. */
-function announced(type: string, data: Uint8Array, jenis: Exclude<Kabar["jenis"], "berlaku">): Dibaca {
-  const { perubahan } = fromBinary(LaporanDicabutSchema, data);
-  if (!perubahan) throw new Error(`${type} does not say of which report it is`);
-  return { kabar: { jenis }, perubahan };
 }
 
 const PERINTAH: Readonly<Record<EfekPerintah, Perintah | undefined>> = {

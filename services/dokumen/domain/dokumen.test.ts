@@ -73,13 +73,7 @@ describe("an event of a report", () => {
   });
 
   test("that takes it back revokes, at once and again when the registry has followed", () => {
-    const back: Kabar[] = [
-      { jenis: "dicabut" },
-      { jenis: "perpindahan_dibatalkan" },
-      { jenis: "perpindahan_kedaluwarsa" },
-      berlaku("pencabutan"),
-      berlaku("pengembalian"),
-    ];
+    const back: Kabar[] = [{ jenis: "dicabut" }, berlaku("pencabutan"), berlaku("pengembalian")];
     for (const kabar of back) assert.equal(tindakanOf(kabar).tindakan, "cabut");
   });
 

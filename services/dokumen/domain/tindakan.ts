@@ -6,9 +6,7 @@ export type Perintah = "pengesahan" | "pembetulan" | "pencabutan" | "pengembalia
 
 export type Kabar =
   | { jenis: "berlaku"; perintah: Perintah; nomorAkta: string; nomorSuratPindah: string }
-  | { jenis: "dicabut" }
-  | { jenis: "perpindahan_dibatalkan" }
-  | { jenis: "perpindahan_kedaluwarsa" };
+  | { jenis: "dicabut" };
 
 export type Tindakan =
   /** A new document, in place of one that there may be. */
@@ -18,6 +16,7 @@ export function tindakanOf(kabar: Kabar): Tindakan {
   switch (kabar.jenis) {
     case "berlaku":
       if (kabar.perintah === "pencabutan") return { tindakan: "cabut", alasan: ALASAN.dicabut };
+      // Not when a move is called off: they may have arrived by it, and then it stands.
       if (kabar.perintah === "pengembalian") return { tindakan: "cabut", alasan: ALASAN.kembali };
       // A move within one kota/kabupaten, and a move in, have no number: nothing is issued.
       return kabar.nomorAkta === "" && kabar.nomorSuratPindah === ""
@@ -26,9 +25,6 @@ export function tindakanOf(kabar: Kabar): Tindakan {
     // At once, and not when the registry has followed: meanwhile the document must not be good.
     case "dicabut":
       return { tindakan: "cabut", alasan: ALASAN.dicabut };
-    case "perpindahan_dibatalkan":
-    case "perpindahan_kedaluwarsa":
-      return { tindakan: "cabut", alasan: ALASAN.kembali };
     default:
       return kabar satisfies never;
   }
