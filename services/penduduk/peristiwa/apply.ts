@@ -2,6 +2,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { appendToAudit } from "#chassis/audit.ts";
+import { backoffMs, pause } from "#chassis/backoff.ts";
 import type { Actor } from "#chassis/caller.ts";
 import { civilDate } from "#chassis/civil-date.ts";
 import type { Database, Sql } from "#chassis/database.ts";
@@ -28,6 +29,7 @@ import { idOf, kartuKeluargaName, pendudukName } from "../messages.ts";
 import { refusedBy } from "../refusals.ts";
 import { inTrial } from "../trial.ts";
 import { auditOf } from "./audit.ts";
+import { contention } from "./keadaan-store.ts";
 import type { Berlaku, Konteks, Terdahulu } from "./konteks.ts";
 import { sahkan } from "./pengesahan.ts";
 import { betulkan, cabut, kembalikan } from "./sesudah-pengesahan.ts";
@@ -40,20 +42,29 @@ export type ApplyDeps = {
   at: Date;
 };
 
-/** The merge of the hub's rows locks in another order: who of the two is rolled back tries again. */
-const MAX_ATTEMPTS = 4;
+/**
+ * The merge of the hub's rows locks in another order. A lock is waited for less long than it takes PostgreSQL to look for a deadlock
+ * (1 s), so that it is the report that lets go and tries again, and never a whole batch.
+ */
+const LOCK_WAIT_MS = 250;
+/** Until that is given up: less than the saga waits for an answer. */
+const PATIENCE_MS = 8_000;
+const BACKOFF = { baseMs: 20, maxMs: 500 };
 
 export async function applyPeristiwa(
   request: ApplyPeristiwaRequest,
   deps: ApplyDeps,
 ): Promise<ApplyPeristiwaResponse> {
-  for (let attempt = 1; ; attempt++) {
+  const startedAt = performance.now();
+  for (let attempt = 0; ; attempt++) {
     try {
       if (!request.validateOnly) return await deps.db.transaction((sql) => applyOnce(sql, request, deps));
       await inTrial(deps.db, (sql) => applyOnce(sql, request, deps));
       return create(ApplyPeristiwaResponseSchema);
     } catch (cause) {
-      if (attempt === MAX_ATTEMPTS || !isDeadlock(cause)) throw cause;
+      if (!isAboutLocks(cause)) throw cause;
+      if (performance.now() - startedAt > PATIENCE_MS) throw contention();
+      await pause(backoffMs(attempt, BACKOFF));
     }
   }
 }
@@ -66,6 +77,7 @@ async function applyOnce(
   const { peristiwa, laporan, kodeWilayah, pelaku } = request;
   const fingerprint = fingerprintOf(ApplyPeristiwaRequestSchema, { ...request, validateOnly: false });
   // The same event waits for itself, so that it finds its answer and not what it has changed; events of one report take turns.
+  await sql.query(`set local lock_timeout = ${LOCK_WAIT_MS}`);
   for (const key of [peristiwa.toLowerCase(), laporan]) {
     await sql.query("select pg_advisory_xact_lock(hashtextextended($1, 0))", [key]);
   }
@@ -182,6 +194,7 @@ function hasilOf({ efek, nikTersamar, nomorAkta, nomorSuratPindah }: Berlaku): H
   });
 }
 
-function isDeadlock(cause: unknown): boolean {
-  return cause instanceof Error && "code" in cause && cause.code === "40P01";
+/** A lock that was not had in time, or a deadlock. */
+function isAboutLocks(cause: unknown): boolean {
+  return cause instanceof Error && "code" in cause && (cause.code === "55P03" || cause.code === "40P01");
 }

@@ -2,7 +2,7 @@
 
 import type { Sql } from "#chassis/database.ts";
 import { pendudukEventId } from "#chassis/peristiwa-id.ts";
-import { refuse } from "#chassis/refusal.ts";
+import { type Refused, refuse } from "#chassis/refusal.ts";
 import type { Efek } from "../domain/peristiwa/efek.ts";
 import { type Kartu, type Keadaan, keadaanOf, type Penduduk, STATUS } from "../domain/peristiwa/keadaan.ts";
 
@@ -55,7 +55,12 @@ export async function lockKeadaan(sql: Sql, named: Named): Promise<Keadaan> {
       return keadaanOf(people, cards as Kartu[]);
     }
   }
-  throw refuse("unavailable", "CONTENTION", "the family is changing; try again", { retryAfterSeconds: 1 });
+  throw contention();
+}
+
+/** UNAVAILABLE: others change the same families all the time. */
+export function contention(): Refused {
+  return refuse("unavailable", "CONTENTION", "the family is changing; try again", { retryAfterSeconds: 1 });
 }
 
 const NAMED = `select id from penduduk where kartu_keluarga = any($1) and status = ${STATUS.aktif}
