@@ -9,7 +9,7 @@ import type { Mesh } from "../../services/mesh/mesh.ts";
 import { ROOT } from "../../services/mesh/processes.ts";
 import { eventually } from "../harness/eventually.ts";
 import { openSql, type Sql } from "../harness/ledger.ts";
-import { startTestMesh } from "../harness/mesh.ts";
+import { isCluster, startTestMesh } from "../harness/mesh.ts";
 import { residents, testSeed } from "../harness/residents.ts";
 import { login, type RestClient, restClient } from "../harness/rest.ts";
 
@@ -313,7 +313,9 @@ test("while the registry is frozen and killed, approvals go on, and each takes e
   for (const { name } of homes) assert.equal((await membersOf(name)).length, 5);
 });
 
-test("npm run demo tells its story, and leaves registry, events and ledger in agreement", async () => {
+test("npm run demo tells its story, and leaves registry, events and ledger in agreement", {
+  skip: isCluster() && "it ends with reconcile, which is tried on the embedded bus alone",
+}, async () => {
   const env = { ...process.env, LAMPID_DATA_DIR: mesh.dataDir };
   const { stdout } = await run(process.execPath, [join(ROOT, "services/mesh/demo.ts")], { env });
   for (const [scene, last] of [

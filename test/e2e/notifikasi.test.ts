@@ -107,7 +107,7 @@ test("a reporter is told by the number that they left, an office by its own", as
   const whole = JSON.stringify(await sql.rows("notifikasi", "select * from pesan"));
   assert.ok(!whole.includes(PELAPOR.telepon), "no number of a reporter is kept");
   const read =
-    "select count(*) from audit where action like '%/GetKontakPelapor' and subject = 'notifikasi' and resource = $1";
+    "select count(*) from audit where action like '%/GetKontakPelapor' and role = 'service' and resource = $1";
   assert.ok((await sql.number("pelaporan", read, [laporan.name])) >= 2);
 });
 
