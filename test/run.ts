@@ -16,6 +16,12 @@ import { startTestMesh } from "./harness/mesh.ts";
 /** A file that hangs is a bug; it is ended, and named. */
 const FILE_TIMEOUT_MS = 240_000;
 
+/**
+ * They bring tens of thousands of cells of the ledger at once, one a kelurahan, for which the stand-in for MongoDB takes minutes. What
+ * of them is the engines' is in test/engines: the store's contract, the bus's, and counting again.
+ */
+const TOO_MUCH_FOR_THE_STAND_IN = ["sync", "sync-kill"];
+
 /** What they are about is the same whatever a mesh runs on: they are run once, on the embedded one. */
 const KNOW_NO_ENGINE = new Set(
   [
@@ -31,6 +37,7 @@ const KNOW_NO_ENGINE = new Set(
     "retention",
     "status",
     "supervisor",
+    ...TOO_MUCH_FOR_THE_STAND_IN,
   ].map((name) => join("test/e2e", `${name}.test.ts`)),
 );
 
