@@ -45,6 +45,8 @@ function fuzz(gateway: string, token: string): Promise<number> {
     ["--header", `Authorization: Bearer ${token}`],
     // Streams that watch something would last for an hour.
     ["--header", "X-Server-Timeout: 5", "--request-timeout", "15"],
+    // This one has no end of its own: at the deadline it breaks off, which is how a stream says that something went wrong.
+    ["--exclude-path", "/v1/laporan:watch"],
     ["--checks", CHECKS.join(",")],
     ["--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES, "--seed", SEED, "--workers", "1"],
     process.argv.slice(2),
