@@ -404,6 +404,27 @@ describe("what was", () => {
     }
   });
 
+  test("leaves an audit of which retention may have the rows of more than five years ago, and no others", async () => {
+    await submitted();
+    const rows = async () =>
+      (
+        await reports.db.query(
+          "select count(*)::int as n from audit where created_at < now() - interval '5 years'",
+        )
+      ).rows[0].n;
+    await reports.db.query(
+      `insert into audit (created_at, subject, role, action, resource, wilayah, traceparent)
+       values (now() - interval '6 years', 's', 'operator', 'a', 'r', 'ID', '')`,
+    );
+    const old = "delete from audit where created_at < now() - interval '5 years'";
+    await assert.rejects(reports.db.query(old), /never changed or deleted/);
+    await reports.db.transaction(async (sql) => {
+      await sql.query("set local lampid.audit_retention = 'on'");
+      await sql.query(old);
+    });
+    assert.equal(await rows(), 0);
+  });
+
   test("does not run backwards when the clock of another process is behind", async () => {
     const laporan = await submitted();
     const ahead = reports.pass(5);
